@@ -48,6 +48,8 @@ class Asked:
         Of more tasks only so many are printed.
     form : Format
         How it is printed.
+    ignores_missing : bool
+        Whether conditions are judged although something was not compared.
     """
 
     how: How
@@ -58,6 +60,11 @@ class Asked:
     trackers: tuple[str, ...]
     most: int | None
     form: Format = Format.TEXT
+    ignores_missing: bool = False
+
+    def missing(self, comparison: Comparison | ManyComparison | SideComparison) -> tuple[str, ...]:
+        """What was not compared and keeps the conditions from being judged."""
+        return comparison.missing if self.conditions and not self.ignores_missing else ()
 
     def write(
         self,
@@ -75,7 +82,8 @@ class Asked:
                 from consistency.report.gate import gate_of
 
                 drafted = draft_report(content, self.out, outputs)
-                drafted.write(gate_of(checks), decided(checks), single_file=self.single_file)
+                gate = gate_of(checks, missing=self.missing(comparison))
+                drafted.write(gate, decided(checks), single_file=self.single_file)
             if self.json is not None and self.json != Path("-"):
                 outputs.file(self.json).write(pretty_json(comparison.to_dict() | decided(checks)).encode())
 
@@ -93,23 +101,30 @@ class Asked:
         from consistency.cli.gate import end
         from consistency.support.json_files import pretty_json
 
+        missing = self.missing(comparison)
         if self.json == Path("-"):
             show(pretty_json(comparison.to_dict() | decided(checks)))
         elif self.form in (Format.GITHUB, Format.MARKDOWN):
             show(markdown())
         else:
-            self.show(comparison, [item.to_text() for item in checks])
+            self.show(comparison, [item.to_text() for item in checks], missing)
         if self.trackers:
-            export_to(self.trackers, comparison.to_dict(), checks, out=self.out)
-        end(checks)
+            export_to(self.trackers, comparison.to_dict(), checks, missing=missing, out=self.out)
+        end(checks, missing=missing)
 
-    def show(self, comparison: Comparison | ManyComparison | SideComparison, lines: Sequence[str]) -> None:
-        """Print what was found, where the report is, and further lines."""
+    def show(
+        self,
+        comparison: Comparison | ManyComparison | SideComparison,
+        lines: Sequence[str],
+        missing: Sequence[str],
+    ) -> None:
+        """Print what was found, where the report is, further lines, and what is missing."""
         from consistency.cli.gate import where
+        from consistency.comparison.gaps import incomplete
         from consistency.support.terminal import columns, shows_colours
 
         show(comparison.to_text(self.most, columns=columns(), styles=shows_colours()), styles=True)
-        say_sentences(*where(self.out), *lines)
+        say_sentences(*where(self.out), *lines, *([str(incomplete(missing))] if missing else []))
 
 
 def decided(checks: Sequence[Check]) -> dict[str, Any]:

@@ -55,6 +55,13 @@ def read_margin(given: str | float) -> float:
         ) from None
 
 
+class Missing(StrEnum):
+    """What follows for conditions where something was not compared."""
+
+    ERROR = "error"
+    IGNORE = "ignore"
+
+
 class TaskSampling(StrEnum):
     """What the intervals are about."""
 
@@ -91,6 +98,13 @@ def compare(
         list[str] | None,
         typer.Option(help="Condition such as 'harmful flips > 2 %'; if it holds, exit code 1. May be repeated."),
     ] = None,
+    missing: Annotated[
+        Missing,
+        typer.Option(
+            help="What follows for --fail-if where tasks or questions of BEFORE were not compared: exit code 2, or nothing. A "
+            "policy has a key of this name."
+        ),
+    ] = Missing.ERROR,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - for standard output.")] = None,
     margin: Annotated[
         float,
@@ -218,6 +232,7 @@ def compare(
         trackers=trackers,
         most=None if every else MOST_TASKS,
         form=form,
+        ignores_missing=missing is Missing.IGNORE,
     )
     find = None if scopes is None else partial(_find_scopes, scopes, experiment)
     if runs_before or runs_after:

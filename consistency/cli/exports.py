@@ -21,6 +21,7 @@ def export_to(
     checks: Sequence[Check],
     decision: PolicyOutcome | None = None,
     *,
+    missing: Sequence[str] = (),
     out: Path | None,
 ) -> None:
     """Write a comparison as a run of each tracker, and say on standard error where it is.
@@ -31,8 +32,8 @@ def export_to(
         As `read_trackers` gives them.
     content : mapping
         The comparison as JSON.
-    checks, decision
-        What its conditions and its policy decided.
+    checks, decision, missing
+        What its conditions and its policy decided, and what was not compared.
     out : Path or None
         The folder of its report.
     """
@@ -40,7 +41,7 @@ def export_to(
     from consistency.report.gate import gate_of
 
     page = None if out is None else out / "report.html"
-    for line in export(trackers, content, gate_of(checks, decision), page):
+    for line in export(trackers, content, gate_of(checks, decision, missing=missing), page):
         tell(line)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from consistency.cli.exit_codes import MISTAKE
 from consistency.support.streams import tell
 from consistency.support.terminal import is_terminal
 
@@ -16,27 +17,37 @@ if TYPE_CHECKING:
     from consistency.comparison.decision import PolicyOutcome
 
 
-def ending(checks: Sequence[Check], decision: PolicyOutcome | None = None) -> tuple[int, list[str]]:
-    """The exit code, and a line for each condition that holds and for each rule of a policy that did not pass.
+def ending(
+    checks: Sequence[Check], decision: PolicyOutcome | None = None, missing: Sequence[str] = ()
+) -> tuple[int, list[str]]:
+    """The exit code, and a line for each condition that holds, each rule of a policy that did not pass, and what is missing.
 
     Parameters
     ----------
     checks : sequence of Check
     decision : PolicyOutcome, optional
+    missing : sequence of str
+        What was not compared.
 
     Returns
     -------
     int
-        0, 1 (a condition holds, or the policy failed) or 3 (the policy is inconclusive).
+        0, 1 (a condition holds, or the policy failed), 2 (something is missing) or 3 (the policy is inconclusive).
     list of str
         Empty with 0.
     """
+    from consistency.comparison.gaps import incomplete
+
     lines = [item.to_text() for item in checks if item.failed]
-    code = 1 if lines else 0
+    codes = [1] if lines else []
     if decision is not None and decision.outcome:
         lines += decision.to_lines()
-        code = code or decision.outcome.exit_code
-    return code, lines
+        codes.append(decision.outcome.exit_code)
+    if missing:
+        lines.append(str(incomplete(missing)))
+        codes.append(MISTAKE)
+    # What surely fails fails, whatever is missing.
+    return min(codes, default=0), lines
 
 
 def where(out: Path | None) -> list[str]:
@@ -44,9 +55,9 @@ def where(out: Path | None) -> list[str]:
     return [] if out is None else [f"report: {out / 'report.html'}"]
 
 
-def end(checks: Sequence[Check], decision: PolicyOutcome | None = None) -> None:
+def end(checks: Sequence[Check], decision: PolicyOutcome | None = None, missing: Sequence[str] = ()) -> None:
     """End with the exit code of conditions and policy; where the output goes into a file, a job's log says why."""
-    code, lines = ending(checks, decision)
+    code, lines = ending(checks, decision, missing)
     if not is_terminal():
         tell(*(f"consistency: {line}" for line in lines))
     if code:

@@ -54,6 +54,7 @@ def compare_many(
     before: Path, reference: str | None, runs: dict[Path, str | None], asked: Asked, order: str | None
 ) -> None:
     """Compare many runs with one reference, print and write the result; exit code 1 if a condition holds."""
+    from consistency.comparison.gaps import check_not_itself
     from consistency.comparison.many.compare import compare_many as compare
     from consistency.comparison.many.labels import labels_of
     from consistency.support.progress_line import progress_line
@@ -74,6 +75,9 @@ def compare_many(
         compared = compare(
             before, dict(zip(labels, runs, strict=True)), name=name, order=order, progress=progress, **asked.how
         )
+        if conditions:
+            for run in compared.runs:
+                check_not_itself(run.warnings, run.path)
         checks = check_many(conditions, compared) if conditions else []
         content = None
         if asked.out is not None:
@@ -86,6 +90,6 @@ def compare_many(
     def markdown() -> str:
         from consistency.report.many.github import to_markdown
 
-        return to_markdown(compared, checks, folded=asked.form is Format.GITHUB)
+        return to_markdown(compared, checks, asked.missing(compared), folded=asked.form is Format.GITHUB)
 
     asked.finish(compared, checks, markdown)

@@ -52,6 +52,7 @@ def compare_pair(
     from consistency.cli.exports import export_to
     from consistency.cli.gate import end
     from consistency.comparison.compare import compare as compare_runs
+    from consistency.comparison.gaps import check_not_itself
     from consistency.comparison.runs import read_both
     from consistency.support.files import Outputs
     from consistency.support.json_files import pretty_json
@@ -81,6 +82,8 @@ def compare_pair(
             progress=progress,
             **asked.how,
         )
+        if conditions or rules is not None:
+            check_not_itself(comparison.warnings, logs[1])
         checks = check(conditions, comparison) if conditions else []
         runs = None if noise is None else _of_one_model(noise, asked, progress)
     beside = None
@@ -89,6 +92,7 @@ def compare_pair(
 
         beside = beside_noise(comparison, runs)
     lines = [] if beside is None else beside.to_lines(comparison)
+    missing = asked.missing(comparison)
     with Outputs() as outputs:
         drafted = None
         if asked.out is not None:
@@ -113,7 +117,7 @@ def compare_pair(
         judged |= {} if decision is None else {"policy": decision.to_dict()}
         if drafted is not None:
             gate = judged | decided(checks)
-            drafted.write(gate_of(checks, decision), gate, noise=lines, single_file=asked.single_file)
+            drafted.write(gate_of(checks, decision, missing=missing), gate, noise=lines, single_file=asked.single_file)
         content: dict[str, Any] = {}
         if asked.json is not None or form is Format.JSON or asked.trackers:
             content = comparison.to_dict() | judged
@@ -123,20 +127,20 @@ def compare_pair(
         show(pretty_json(content))
     elif form is Format.TEXT:
         further = [] if decision is None else decision.to_lines()
-        asked.show(comparison, (*lines, *(item.to_text() for item in checks), *further))
+        asked.show(comparison, (*lines, *(item.to_text() for item in checks), *further), missing)
     else:
         from consistency.report.pair.github import to_markdown
 
-        show(to_markdown(comparison, checks, decision, beside, folded=form is Format.GITHUB))
+        show(to_markdown(comparison, checks, decision, beside, missing, folded=form is Format.GITHUB))
     if asked.trackers:
-        export_to(asked.trackers, content, checks, decision, out=asked.out)
-    end(checks, decision)
+        export_to(asked.trackers, content, checks, decision, missing=missing, out=asked.out)
+    end(checks, decision, missing)
 
 
 def _of_one_model(noise: tuple[Path, Path], asked: Asked, progress: Tell) -> Comparison:
     """The comparison of two runs of one model, whose difference is noise."""
     from consistency.comparison.compare import compare
-    from consistency.comparison.result import SameRun
+    from consistency.comparison.gaps import SameRun
 
     how = asked.how
     found = compare(*noise, margin=how["margin"], score=how["score"], filter_name=how["filter_name"], progress=progress)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -17,31 +17,42 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def consistency_gate() -> Callable[..., Comparison]:
-    """The function `consistency_gate(before, after, *conditions, policy=None)`, which compares two runs and judges the change.
+    """The function `consistency_gate(before, after, *conditions, policy=None, missing="error")`: two runs compared and judged.
 
-    Its arguments are those of `consistency compare`: two logs, conditions of `--fail-if`, the file of `--policy`. It returns the
-    comparison. The test fails, with the lines that the command prints, if a condition holds, if the policy fails or is
-    inconclusive, or if an input cannot be used.
+    Its arguments are those of `consistency compare`: two logs, conditions of `--fail-if`, the file of `--policy`, and what
+    `--missing` takes. It returns the comparison. The test fails, with the lines that the command prints, if a condition holds, if
+    the policy fails or is inconclusive, if something was not compared, or if an input cannot be used.
     """
     return _gate
 
 
-def _gate(before: str | Path, after: str | Path, *conditions: str, policy: str | Path | None = None) -> Comparison:
+def _gate(
+    before: str | Path,
+    after: str | Path,
+    *conditions: str,
+    policy: str | Path | None = None,
+    missing: Literal["error", "ignore"] = "error",
+) -> Comparison:
     from consistency.cli.gate import ending
     from consistency.comparison.compare import compare
     from consistency.comparison.conditions import check, read_condition
     from consistency.comparison.decision import judge
+    from consistency.comparison.gaps import check_not_itself
     from consistency.comparison.policy import read_policy
-    from consistency.errors import InputError
+    from consistency.errors import InputError, not_one_of
     from consistency.support.text import joined
 
     try:
         if not conditions and policy is None:
             raise InputError("consistency_gate: neither a condition nor a policy", do="give one, or use compare")
+        if missing not in ("error", "ignore"):
+            raise not_one_of("missing", missing, ["error", "ignore"])
         asked = [read_condition(text) for text in conditions]
         rules = None if policy is None else read_policy(Path(policy))
         comparison = compare(before, after)
-        _, lines = ending(check(asked, comparison), None if rules is None else judge(rules, comparison))
+        check_not_itself(comparison.warnings, after)
+        lacking = comparison.missing if asked and missing == "error" else ()
+        _, lines = ending(check(asked, comparison), None if rules is None else judge(rules, comparison), lacking)
     except InputError as error:
         lines = [str(error)]
     if lines:

@@ -98,6 +98,6 @@ def compare_several(
     def markdown() -> str:
         from consistency.report.sides.github import to_markdown
 
-        return to_markdown(comparison, checks, folded=asked.form is Format.GITHUB)
+        return to_markdown(comparison, checks, asked.missing(comparison), folded=asked.form is Format.GITHUB)
 
     asked.finish(comparison, checks, markdown)

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from consistency.comparison.clusters import AUTO, find_clusters
 from consistency.comparison.estimation import section_of, section_of_task
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
+from consistency.comparison.gaps import Gap, SameRun, limits_of, uncompared_tasks, unpaired_questions
 from consistency.comparison.group_sections import section_of_group, sections_by_metric
 from consistency.comparison.groups import read_groups
 from consistency.comparison.identical import IdenticalLogprobs, identical_logprobs
 from consistency.comparison.items import MOST_KEPT, LargeArrays, item_columns, question_arrays
 from consistency.comparison.measured_task import MeasuredTask
 from consistency.comparison.pairing import Pairs, pair
-from consistency.comparison.result import Comparison, SameRun, UnpairedTask
+from consistency.comparison.result import Comparison, UnpairedTask
 from consistency.comparison.runs import common_tasks, comparable, matched_names, read_both, same_kind, same_run
 from consistency.comparison.sampling import Analysis, check_margin
 from consistency.comparison.section import Section, TaskSampling
@@ -135,6 +136,7 @@ def compare(
                 raise not_one_of("task", name, sorted(run_.tasks), path=run_.path)
     task_names = matched_names(filtered.before, filtered.after, chosen)
     counted = {name: len(one[name]) for name in chosen}
+    limits = limits_of(second.config, {name: len(two[other]) for name, other in chosen.items()})
     del filtered
     paired: dict[str, Pairs] = {}
     for number, (name, other) in enumerate(chosen.items()):
@@ -165,6 +167,18 @@ def compare(
     with_options = {name: task for name, task in measured.items() if task.has_options}
     reports = {name: task.pairs.report for name, task in measured.items()}
     settings = tuple(setting_differences(first, second, chosen, reports))
+    gaps: list[Gap | None] = [
+        uncompared_tasks(
+            {"before": first, "after": second},
+            [*measured, *(chosen[name] for name in measured if chosen[name] != name)],
+            # Where tasks are named, no others are wanted.
+            task_names.only_before if tasks is None else (),
+            {item.task: item.reasons for item in unpaired},
+            of=len(measured),
+            every=tasks is None,
+        ),
+        unpaired_questions(reports, limits),
+    ]
     doubts: list[SameRun | IdenticalLogprobs | UnexplainedPrompts | None]
     if same_run(first, second):
         doubts = [SameRun()]
@@ -215,7 +229,7 @@ def compare(
         names=task_names,
         unpaired=tuple(unpaired),
         settings=settings,
-        warnings=(*(item for item in (*doubts, truncated) if item is not None), *biases.warnings()),
+        warnings=(*(item for item in (*gaps, *doubts, truncated) if item is not None), *biases.warnings()),
         items=items,
         sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
         scopes=scopes or {},

@@ -82,6 +82,8 @@ class Check:
         What these are: "tasks", "groups", "tasks and groups", "runs", "runs and metrics", "runs and tasks".
     lacking : int
         How many more have no such number.
+    odd : tuple of str
+        Of scores there that decide nothing, as a verdict says it.
     estimate : Estimate
         In the quantity's own numbers.
     outcome : {"holds", "does not hold", "unclear", "undefined"}
@@ -95,6 +97,7 @@ class Check:
     of: int = 1
     among: str = "tasks"
     lacking: int = 0
+    odd: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -115,6 +118,8 @@ class Check:
             text += " exact (Clopper–Pearson)" if found.method == "exact" else ""
         if found.undefined:
             text += f" without {found.undefined} of {found.undefined + found.n} questions, which have no finite value"
+        elif self.odd:
+            text += f" ({'; '.join(self.odd)})"
         if "uneven labels" in found.warnings:
             text += f" ({CAVEATS['uneven labels']})"
         if self.outcome == "undefined":
@@ -334,7 +339,8 @@ def judged(condition: Condition, section: Section, confidence: float = 0.95) -> 
             f"--fail-if {condition.text!r}: {section.name} has no {condition.quantity.name.replace('_', ' ')}",
             expected=f"one of {has}",
         )
-    return Check(condition, section.name, found, _outcome(condition, found))
+    odd = () if section.odd_scores is None else section.odd_scores.clauses
+    return Check(condition, section.name, found, _outcome(condition, found), odd=odd)
 
 
 def _outcome(condition: Condition, found: Estimate) -> Outcome:

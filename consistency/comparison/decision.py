@@ -322,14 +322,19 @@ def _findings(
         "inconclusive": Outcome.INCONCLUSIVE,
         "ignore": Outcome.PASSED,
     }[rule.missing]
-    groups = {
+    tasks: dict[str, Section | str] = {**comparison.not_compared, **comparison.by_task}
+    groups: dict[str, Section | str] = {
         **({} if comparison.overall is None else {"overall": comparison.overall}),
         **comparison.by_scope,
         **comparison.by_metric,
         **comparison.by_group,
     }
     seen = set()
-    for names, sections in ((rule.tasks, comparison.by_task), (rule.groups, groups)):
+    kinds: tuple[tuple[tuple[str, ...], Mapping[str, Section | str]], ...] = (
+        (rule.tasks, tasks),
+        (rule.groups, groups),
+    )
+    for names, sections in kinds:
         for name in names:
             matching = _matching(name, sections)
             if not matching:
@@ -338,16 +343,18 @@ def _findings(
                 if (id(sections), key) in seen:
                     continue
                 seen.add((id(sections), key))
+                if isinstance(section, str):
+                    yield Finding(key, missing, f"not compared ({section})")
+                    continue
                 found = rule.quantity.find(section)
                 if found is None or not found.n:
                     yield Finding(key, missing, f"has no {rule.quantity.name.replace('_', ' ')}")
                     continue
                 yield _finding(key, rule, section, found, policy, noise, level)
-                if section.absent:
-                    yield Finding(key, missing, f"{section.absent} of its tasks are not compared")
+                yield from (Finding(key, missing, what) for what in comparison.lacks(key, section))
 
 
-def _matching(name: str, sections: Mapping[str, Section]) -> dict[str, Section]:
+def _matching(name: str, sections: Mapping[str, Section | str]) -> dict[str, Section | str]:
     """The section of that name, else those that a pattern matches."""
     if name in sections:
         return {name: sections[name]}

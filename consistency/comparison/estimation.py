@@ -21,6 +21,7 @@ from consistency.comparison.labelled import decompose_tasks
 from consistency.comparison.measure_estimates import are_whole, cut, estimates_of, reaches_of
 from consistency.comparison.measured_task import MeasuredTask, share_clusters
 from consistency.comparison.metric_changes import metric_changes, uncompared_metrics
+from consistency.comparison.odd_scores import odd_scores
 from consistency.comparison.over_rotations import over_rotations
 from consistency.comparison.pairing import PairingReport, Pairs, pair
 from consistency.comparison.sampling import Analysis, Sampling
@@ -121,7 +122,8 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     pairs = [task.pairs for task in tasks]
     decompose, rotations = partial(decompose_tasks, pairs, sampling.labels), over_rotations(pairs, sampling.labels)
     section = _with_distributions(section, columns, sampling, reaches)
-    return replace(section, decompose=decompose, rotations=rotations)
+    odd = odd_scores(([both.before.logprobs], [both.after.logprobs]) for both in pairs)
+    return replace(section, decompose=decompose, rotations=rotations, odd_scores=odd)
 
 
 def _with_distributions(

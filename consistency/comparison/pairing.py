@@ -26,9 +26,9 @@ from consistency.support.text import shortened
 
 # Why documents are left out that have no counterpart.
 ONLY_FIRST, ONLY_SECOND = "only in the first log", "only in the second log"
+# Rows beside the one that is used, which is paired.
+REPEATED = ("repeated doc_id in the first log", "repeated doc_id in the second log")
 _EXAMPLES = 5
-# Fewer questions, or a smaller share of them, are left out without a word in the verdict.
-_MANY_LEFT_OUT, _MUCH_LEFT_OUT = 5, 0.02
 _NO_KEY = bytes(KEY_SIZE)
 
 
@@ -104,24 +104,6 @@ class PairingReport:
             "examples": {reason: list(dropped.examples) for reason, dropped in self.dropped.items()},
             "notes": list(self.notes),
         }
-
-
-def left_out_clause(parts: Iterable[PairingReport]) -> str:
-    """What a verdict says of questions that both logs hold and that are left out; empty where they are few.
-
-    Examples
-    --------
-    >>> left_out_clause([PairingReport(175, dropped={"options differ": Dropped(25, ())})])
-    '25 of 200 questions are left out (options differ)'
-    """
-    pooled = PairingReport.pooled([*parts])
-    found = {
-        reason: dropped.count for reason, dropped in pooled.dropped.items() if reason not in (ONLY_FIRST, ONLY_SECOND)
-    }
-    count = sum(found.values())
-    if count < _MANY_LEFT_OUT or count < _MUCH_LEFT_OUT * (pooled.paired + count):
-        return ""
-    return f"{count:,} of {pooled.paired + count:,} questions are left out ({', '.join(found)})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,9 +212,9 @@ def pair(before: Scores, after: Scores) -> Pairs:
             first, second, reordered, kept = first.take(same), second.take(same), reordered[same], kept[same]
     _explain_unpaired(before, after, pairs, left_out)
     if before.duplicates:
-        left_out["repeated doc_id in the first log"] = [-1] * before.duplicates
+        left_out[REPEATED[0]] = [-1] * before.duplicates
     if after.duplicates:
-        left_out["repeated doc_id in the second log"] = [-1] * after.duplicates
+        left_out[REPEATED[1]] = [-1] * after.duplicates
     hashed = np.isin(kept[:, 0], hash_pairs[:, 0])
     report = PairingReport(
         paired=len(kept),

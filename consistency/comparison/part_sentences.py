@@ -41,7 +41,7 @@ def part_lines(section: Section) -> Iterator[str]:
             f"accuracy corrected for {kind} bias{of} (one offset for each {kind}{same}) {ends}, change {points_of(change)} "
             f"points; change due to {kind} bias {points_of(prior)} points"
         )
-        if _excludes_0(change):
+        if _excludes_0(change) and not section.decides_nothing:
             yield (
                 f"what remains is a change of knowledge, or a {kind} bias that differs between questions: to tell which, "
                 "evaluate with consistency eval --rotate TASK"
@@ -57,7 +57,7 @@ def part_lines(section: Section) -> Iterator[str]:
 def letters_clause(section: Section) -> str:
     """What of a change of accuracy is a shift of letters, where that is much of it; empty elsewhere."""
     found, change = section.decomposition, section.estimates["delta_accuracy"].value
-    if found is None or not found.lettered or not change:
+    if section.decides_nothing or found is None or not found.lettered or not change:
         return ""
     left, prior = (found.estimates[name] for name in ("calibrated_change", "prior_change"))
     if prior.value is None or "uneven labels" in prior.warnings or not _excludes_0(prior):

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from consistency.comparison.changed_most import ChangedMost, changed_most
 from consistency.comparison.clusters import Clusters
+from consistency.comparison.gaps import Doubt, Gap, UncomparedTasks, UnpairedQuestions, missing_of
 from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.numbers import digits_of, points, points_interval
 from consistency.comparison.over_rotations import rotation_lines
-from consistency.comparison.pairing import left_out_clause
 from consistency.comparison.part_sentences import part_lines, trimmed_lines
 from consistency.comparison.printed import (
     Layout,
@@ -31,6 +31,7 @@ from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import (
     Concluded,
     conclusions_of,
+    doubted,
     dropped_lines,
     gold_lines,
     group_lines,
@@ -39,7 +40,6 @@ from consistency.comparison.sentences import (
     shift_lines,
     told_change,
     undefined_notes,
-    with_doubts,
 )
 from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, run_notes, settings_clause
 from consistency.comparison.slice_result import Slices
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 SCHEMA_VERSION = 2
+Warned = Doubt | IdenticalLogprobs | UnexplainedPrompts | TruncatedPrompts | SelectionBias
 # Of a comparison of many pools, in a few lines.
 _MOST_VERDICTS = 3
 
@@ -68,10 +69,15 @@ class UnpairedTask:
     task: str
     dropped: Mapping[str, int]
 
+    @property
+    def reasons(self) -> str:
+        """Why its questions were left out."""
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items())
+        return f"no question in common ({reasons})"
+
     def to_text(self) -> str:
         """The task, and why its questions were left out."""
-        reasons = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items())
-        return f"{self.task}: no question in common ({reasons})"
+        return f"{self.task}: {self.reasons}"
 
 
 @dataclass(frozen=True)
@@ -96,17 +102,6 @@ class TaskNames:
         for when, names in (("before", self.only_before), ("after", self.only_after)):
             if names:
                 yield f"{when}: no counterpart for {shortened(names)}"
-
-
-@dataclass(frozen=True)
-class SameRun:
-    """Both sides were read from the same files: a control, or a mistake."""
-
-    kind: str = "same run"
-
-    def to_text(self) -> str:
-        """A sentence for readers."""
-        return "before and after are one run, compared with itself"
 
 
 @dataclass(frozen=True, repr=False)
@@ -144,7 +139,8 @@ class Comparison(Concluded):
     unpaired : tuple of UnpairedTask
         Tasks of both runs without a question in common.
     settings : tuple of SettingDifference
-    warnings : tuple of SameRun, IdenticalLogprobs, UnexplainedPrompts, TruncatedPrompts or SelectionBias
+    warnings : tuple of SameRun, UncomparedTasks, UnpairedQuestions, IdenticalLogprobs, UnexplainedPrompts, TruncatedPrompts \
+or SelectionBias
         What can make the numbers misleading.
     items : dict of str to dict of str to ndarray
         By task, one row per question: what `items.answers` and `items.question_arrays` give.
@@ -168,7 +164,7 @@ class Comparison(Concluded):
     names: TaskNames
     unpaired: tuple[UnpairedTask, ...]
     settings: tuple[SettingDifference, ...]
-    warnings: tuple[SameRun | IdenticalLogprobs | UnexplainedPrompts | TruncatedPrompts | SelectionBias, ...]
+    warnings: tuple[Warned, ...]
     items: Mapping[str, Mapping[str, NDArray[Any]]]
     sources: Mapping[str, tuple[Path, Path]] = field(default_factory=dict)
     scopes: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -212,20 +208,58 @@ class Comparison(Concluded):
 
         Sentences by their clauses, in which names may hold what stands between clauses.
         """
-        return with_doubts(conclusions_of(self.pools, self.by_task, self.margin), self.doubts, self.left_out)
+        odd = None if self.overall is None else self.overall.odd_scores
+        return doubted(conclusions_of(self.pools, self.by_task, self.margin), self.doubts, odd)
 
     @property
     def doubts(self) -> tuple[str, ...]:
         """What else may have moved the numbers, as clauses of the verdict."""
         unexplained = any(isinstance(item, UnexplainedPrompts) for item in self.warnings)
-        found = [item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)]
+        found = [item.clause for item in self.warnings if not isinstance(item, UnexplainedPrompts | SelectionBias)]
         lengths = length_clause(self.settings, (self.before, self.after))
         return (*filter(None, [*found, lengths, settings_clause(self.settings, unexplained=unexplained)]),)
 
     @property
-    def left_out(self) -> tuple[str, ...]:
-        """How many questions are left out, as a clause of the verdict; empty where they are few."""
-        return (*filter(None, [left_out_clause(section.pairing for section in self.by_task.values())]),)
+    def gaps(self) -> tuple[Gap, ...]:
+        """Tasks that were not compared, and questions that were left out."""
+        return tuple(item for item in self.warnings if isinstance(item, UncomparedTasks | UnpairedQuestions))
+
+    @property
+    def not_compared(self) -> Mapping[str, str]:
+        """The tasks of either run that were not compared, each with the reason."""
+        found = dict.fromkeys(self.names.only_after, "only in the run after")
+        return found | {
+            name: why for gap in self.gaps if isinstance(gap, UncomparedTasks) for name, why in gap.why.items()
+        }
+
+    def lacks(self, name: str, section: Section) -> Iterator[str]:
+        """What a section has not, and a policy asks for: tasks, questions, scores that decide anything.
+
+        Parameters
+        ----------
+        name : str
+            Of a task, a group, a scope or a pool.
+        section : Section
+        """
+        if section is self.overall:
+            absent = sum(len(gap.why) for gap in self.gaps if isinstance(gap, UncomparedTasks))
+        elif section is self.by_scope.get(name):
+            absent = len({*self.scopes[name]} - {*self.by_task})
+        else:
+            absent = section.absent
+        if absent:
+            yield f"{absent} of its tasks {'is' if absent == 1 else 'are'} not compared"
+        tasks = section.tasks or ([name] if name in self.by_task else [*self.by_task])
+        lost = sum(gap.lost.get(task, 0) for gap in self.gaps if isinstance(gap, UnpairedQuestions) for task in tasks)
+        if lost:
+            yield f"{lost:,} of its questions are left out"
+        if section.odd_scores is not None and section.decides_nothing:
+            yield from section.odd_scores.clauses
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Why conditions that nothing breaks are not taken to be kept; empty where all was compared."""
+        return missing_of(self.warnings, self.pools)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -242,7 +276,8 @@ class Comparison(Concluded):
             *self.limits,
             *(item.to_text() for item in self.clusters),
             *(item.to_text() for item in self.settings),
-            *(item.to_text() for item in self.warnings),
+            # What is missing stands above, file by file and task by task.
+            *(item.to_text() for item in self.warnings if item not in self.gaps),
         )
 
     @property
@@ -401,7 +436,7 @@ class Comparison(Concluded):
                 if section
                 for line in pairing_line(section)
             ),
-            *(line for section in self.by_task.values() for line in dropped_lines(section)),
+            *dropped_lines(self.by_task),
             *(line for section in tasks for line in metric_lines(section)),
             *(line for section in self.by_group.values() for line in group_lines(section)),
             *undefined_notes(self.main),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from consistency.comparison.gaps import Doubt
 from consistency.comparison.result import TaskNames
 from consistency.errors import InputError
 from consistency.logs.folders import Selection
@@ -34,6 +35,8 @@ class ComparedRun:
         By task, the samples file.
     doubt : str
         That its prompts, questions or scoring differ from those of the reference, as `settings_clause` says; empty elsewhere.
+    warnings : tuple of SameRun, UncomparedTasks or UnpairedQuestions
+        What its comparison with the reference lacks; empty elsewhere.
     """
 
     label: str
@@ -42,6 +45,7 @@ class ComparedRun:
     selection: Selection
     sources: Mapping[str, Path]
     doubt: str = ""
+    warnings: tuple[Doubt, ...] = ()
 
     @classmethod
     def of(cls, label: str, run: Run) -> ComparedRun:

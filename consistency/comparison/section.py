@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from consistency.comparison.groups import Weighting
 from consistency.comparison.numbers import points_of
+from consistency.comparison.odd_scores import OddScores
 from consistency.comparison.pairing import PairingReport
 from consistency.statistics.decomposition import Decomposition
 from consistency.statistics.estimates import Estimate, Unit
@@ -197,6 +198,8 @@ class Section:
         Of a group: its tasks that are not compared.
     weighting : {"size", "task"} or None
         Of a group: whether each question counts the same in accuracy and its change, or each task.
+    odd_scores : OddScores or None
+        With options, where the scores of some questions decide nothing.
     rotations : dict of str to Estimate, or None
         Where both runs were asked all rotations of the options: see `over_rotations`.
     decompose : callable or None
@@ -235,6 +238,7 @@ class Section:
     tasks: tuple[str, ...] = ()
     absent: int = 0
     weighting: Weighting | None = None
+    odd_scores: OddScores | None = None
     rotations: Mapping[str, Estimate] | None = None
     decompose: Callable[[], Decomposition] | None = field(default=None, compare=False, repr=False)
 
@@ -261,6 +265,11 @@ class Section:
     def test(self) -> str:
         """The test of no change of accuracy whose p is `sign_flip_p`."""
         return named_test(self.estimates["delta_accuracy"].unit, exact=self.sign_flip_p == self.mcnemar_p)
+
+    @property
+    def decides_nothing(self) -> bool:
+        """Whether the scores of most questions are no numbers, or the same for all options."""
+        return self.odd_scores is not None and self.odd_scores.are_most
 
     @property
     def compares_options(self) -> bool:
@@ -301,6 +310,7 @@ class Section:
             "tasks": list(self.tasks) or None,
             "absent": self.absent or None,
             "weighting": self.weighting,
+            "odd_scores": None if self.odd_scores is None else self.odd_scores.to_dict(),
             "decomposition": None if self.decomposition is None else self.decomposition.to_dict(),
             "rotations": None
             if self.rotations is None

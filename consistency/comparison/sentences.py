@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from consistency.comparison.changed_most import change_among
 from consistency.comparison.numbers import digits_of, interval, points, points_interval, points_of
+from consistency.comparison.odd_scores import OddScores
+from consistency.comparison.pairing import Dropped
 from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
@@ -29,6 +31,7 @@ _MOST_TASKS, _LONGEST_NAME = 3, 28
 _WORTH_MOVING = 0.02
 # From this share the verdict itself says so, at the same level.
 _MANY_MOVED = 0.1
+NOT_KNOWLEDGE = "what follows says nothing of what the model knows"
 _TOO_FEW = "too few questions for an interval"
 # With fewer clusters an interval is much wider for not knowing how they vary.
 _FEW_CLUSTERS = 30
@@ -39,11 +42,15 @@ ALPHA_OF_TASKS, ALPHA_OF_DIFFERENCES = 0.005, 0.001
 
 
 def undefined_notes(section: Section) -> list[str]:
-    """Which measures leave questions out because they have no finite value there."""
+    """Which measures leave questions out because they have no finite value there: a line for each number of questions."""
+    names: dict[int, list[str]] = {}
+    for name, estimate in section.estimates.items():
+        if estimate.undefined and estimate.n:
+            names.setdefault(estimate.undefined, []).append(MEASURE[name].title)
     return [
-        f"{MEASURE[name].title} has no finite value for {estimate.undefined:,} of {section.n:,} questions"
-        for name, estimate in section.estimates.items()
-        if estimate.undefined and estimate.n
+        f"{shortened(found, _MOST_TASKS)} {'have' if len(found) > 1 else 'has'} no finite value for {count:,} of {section.n:,} "
+        "questions"
+        for count, found in names.items()
     ]
 
 
@@ -60,14 +67,31 @@ def pairing_line(section: Section) -> list[str]:
     return [f"{section.name}: of {pairing.paired:,} questions {found}"] if found else []
 
 
-def dropped_lines(section: Section) -> list[str]:
-    """Why questions were left out, and what reading the logs brought up."""
-    lines = []
-    for reason, dropped in section.pairing.dropped.items():
-        more = ", …" if dropped.count > len(dropped.examples) else ""
-        which = f" (doc_id {', '.join(map(str, dropped.examples))}{more})" if dropped.examples else ""
-        lines.append(f"left out of {section.name}: {dropped.count:,} {reason}{which}")
-    return [*lines, *(f"{section.name}, {note}" for note in section.pairing.notes)]
+def dropped_lines(by_task: Mapping[str, Section]) -> Iterator[str]:
+    """Why questions were left out, and what reading the logs brought up: each once, with the tasks that it is about."""
+    dropped: dict[str, dict[str, Dropped]] = {}
+    notes: dict[str, list[str]] = {}
+    for name, section in by_task.items():
+        for reason, found in section.pairing.dropped.items():
+            dropped.setdefault(reason, {})[name] = found
+        for note in section.pairing.notes:
+            notes.setdefault(note, []).append(name)
+    yield from (line for reason, tasks in dropped.items() for line in _dropped_for(reason, tasks))
+    yield from (f"{shortened(names, _MOST_TASKS)}, {note}" for note, names in notes.items())
+
+
+def _dropped_for(reason: str, tasks: Mapping[str, Dropped]) -> Iterator[str]:
+    """What was left out for one reason."""
+    if len(tasks) == 1:
+        ((name, found),) = tasks.items()
+        more = ", …" if found.count > len(found.examples) else ""
+        which = f" (doc_id {', '.join(map(str, found.examples))}{more})" if found.examples else ""
+        yield f"left out of {name}: {found.count:,} {reason}{which}"
+        return
+    counts = {found.count for found in tasks.values()}
+    named = [f"{name} {found.count}" for name, found in sorted(tasks.items(), key=lambda item: -item[1].count)]
+    each = f"{counts.pop()} of each" if len(counts) == 1 else shortened(named, _MOST_TASKS)
+    yield f"left out of {len(tasks)} tasks: {sum(found.count for found in tasks.values()):,} {reason} ({each})"
 
 
 def metric_lines(section: Section) -> Iterator[str]:
@@ -170,18 +194,6 @@ def ended(clauses: Sequence[str]) -> tuple[str, ...]:
     return (*most, f"{last}.")
 
 
-def with_doubts(
-    found: tuple[tuple[str, ...], ...], doubts: Sequence[str], left_out: Sequence[str] = ()
-) -> tuple[tuple[str, ...], ...]:
-    """Conclusions with what else may have moved the numbers: in the one sentence, or in one of its own behind several."""
-    if len(found) == 1:
-        return ((*found[0], *(f"but {doubt}" for doubt in doubts), *left_out),)
-    if not (doubts or left_out):
-        return found
-    first, *rest = [*doubts[:1], *(f"but {doubt}" for doubt in doubts[1:]), *left_out]
-    return (*found, (f"{first[0].upper()}{first[1:]}", *rest))
-
-
 def conclusions_of(
     pools: Sequence[Section], tasks: Mapping[str, Section], margin: float
 ) -> tuple[tuple[str, ...], ...]:
@@ -209,6 +221,36 @@ def conclusions_of(
             first, *rest = clauses
             found.append(clauses if len(pools) == 1 else (f"{short_name(pool.name)}: {first}", *rest))
     return (*found, _metrics_conclusion(together)) if together else tuple(found)
+
+
+def doubted(
+    found: tuple[tuple[str, ...], ...], doubts: Sequence[str], odd: OddScores | None
+) -> tuple[tuple[str, ...], ...]:
+    """Conclusions with what makes them doubtful; scores that decide nothing for most questions come first.
+
+    Parameters
+    ----------
+    found : tuple of tuple of str
+        Sentences by their clauses, see `sentence`.
+    doubts : sequence of str
+        A clause each.
+    odd : OddScores or None
+
+    Examples
+    --------
+    >>> doubted((("Accuracy fell",),), ["1 of 2 tasks was not compared: law"], None)
+    (('Accuracy fell', 'but 1 of 2 tasks was not compared: law'),)
+    """
+    first, *others = found
+    scores = () if odd is None else odd.clauses
+    if odd is not None and odd.are_most:
+        return ((*scores, NOT_KNOWLEDGE, *(f"but {doubt}" for doubt in doubts)), *found)
+    clauses = [f"but {doubt}" for doubt in (*scores, *doubts)]
+    if not clauses or not others:
+        return ((*first, *clauses), *others)
+    # Of several sentences none is alone in doubt; those after the second are not in every output.
+    doubt = clauses[0].removeprefix("but ")
+    return (first, (f"{doubt[0].upper()}{doubt[1:]}", *clauses[1:]), *others)
 
 
 def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) -> tuple[str, ...]:
@@ -319,9 +361,10 @@ def gold_lines(section: Section) -> Iterator[str]:
 
 
 def gold_change(change: Estimate) -> str:
-    """The change of the gold option's probability with its interval and p."""
+    """The change of the gold option's probability with its interval and p, and the method that both are of."""
     p = no_change(change)
-    tested = "" if p is None else f", {p_equals(p)}"
+    method = "Gaffke's bound" if change.method == "bounded" else "t test"
+    tested = "" if p is None else f", {p_equals(p)} ({method})"
     return (
         f"gold option's probability {points(change.value, digits_of(change))} points{points_interval(change)}{tested}"
     )

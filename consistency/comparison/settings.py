@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-from consistency.comparison.pairing import PairingReport
+from consistency.comparison.pairing import ONLY_FIRST, ONLY_SECOND, PairingReport
 from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Run
 from consistency.logs.settings import is_function_name, model_arguments, run_settings, same_value, task_settings
@@ -20,15 +20,16 @@ from consistency.support.text import shortened, visible
 from consistency.tasks.templates import template_title
 
 Kind = Literal["prompts", "questions", "tasks", "scoring", "tokens", "numerics"]
-Evidence = Literal["", "prompts", "questions", "generation", "never"]
+Evidence = Literal["", "prompts", "questions", "shared questions", "generation", "never"]
 # Why a difference cannot have moved the scores that are compared.
-NoEffect = Literal["", "same prompts", "same questions", "not used", "never"]
+NoEffect = Literal["", "same prompts", "same questions", "same shared questions", "not used", "never"]
 # Of which a verdict speaks.
 _LEADING: tuple[Kind, ...] = ("prompts", "questions", "tasks", "scoring")
 _REASONS: Mapping[NoEffect, str] = {
     "": "",
     "same prompts": ", but all prompts are the same",
     "same questions": ", but all questions are the same",
+    "same shared questions": ", but the questions of both are the same",
     "not used": ", which no task here uses",
     "never": ", which moves no score",
 }
@@ -48,7 +49,7 @@ class SettingDifference:
         The tasks that it concerns; empty where it concerns all.
     kind : {"prompts", "questions", "tasks", "scoring", "tokens", "numerics"}
         What it changes. Empty in reports of earlier versions.
-    no_effect : {"", "same prompts", "same questions", "not used", "never"}
+    no_effect : {"", "same prompts", "same questions", "same shared questions", "not used", "never"}
         Why it cannot have moved these scores; empty where it may have.
     """
 
@@ -99,9 +100,9 @@ class Setting:
     name : str
         A final `*` stands for the rest of a name.
     kind : Kind
-    evidence : {"", "prompts", "questions", "generation", "never"}
-        What tells that a difference had no effect: equal prompts, equal questions, tasks none of which generates text;
-        `"never"` where it has none in any case.
+    evidence : {"", "prompts", "questions", "shared questions", "generation", "never"}
+        What tells that a difference had no effect: equal prompts, equal questions (or of those that both runs were asked), tasks
+        none of which generates text; `"never"` where it has none in any case.
     instead_of : tuple of str
         Settings that say nothing more where this one is known in both logs.
     with_it : tuple of str
@@ -147,7 +148,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("validation_split", "questions", "questions"),
     Setting("process_docs", "questions", "questions"),
     Setting("metadata.*", "questions", "questions"),
-    Setting("limit", "questions", "questions"),
+    Setting("limit", "questions", "shared questions"),
     Setting("task version", "tasks"),
     Setting("harness", "scoring"),
     Setting("output_type", "scoring"),
@@ -372,8 +373,11 @@ def _no_effect(setting: Setting, report: PairingReport | None, generates: bool) 
         return ""
     if setting.evidence == "prompts" and report.prompts.get("same") == report.paired:
         return "same prompts"
-    if setting.evidence == "questions" and report.by_hash == report.paired and not report.dropped:
-        return "same questions"
+    if setting.evidence.endswith("questions") and report.by_hash == report.paired:
+        if not report.dropped:
+            return "same questions"
+        if setting.evidence == "shared questions" and set(report.dropped) <= {ONLY_FIRST, ONLY_SECOND}:
+            return "same shared questions"
     return ""
 
 

@@ -43,7 +43,12 @@ def doubts(scores: Scores) -> Iterator[str]:
     raw = scores.score == "raw"
     for found, verb, problem, share in (
         (impossible, "give", "no option any probability: all log-probabilities are minus infinity", 0.0),
-        (_equal(logprobs) & (counts > 1) & ~impossible, "have", "the same log-probability for all options", _MOST),
+        (
+            equal_scores(logprobs) & (counts > 1) & ~impossible,
+            "have",
+            "the same log-probability for all options",
+            _MOST,
+        ),
         (_above_zero(logprobs) & raw, "have", "log-probabilities above 0, which no probability has", _MOST),
         (counts == 1, "have", "a single option, which is always the answer", 0.0),
         (
@@ -66,7 +71,8 @@ def _impossible(logprobs: Floats) -> Bools:
     return np.asarray(none & ~np.isnan(logprobs).all(axis=1))
 
 
-def _equal(logprobs: Floats) -> Bools:
+def equal_scores(logprobs: Floats) -> Bools:
+    """Which questions have one finite score for all of their options, shape [n]."""
     same = ((logprobs == logprobs[:, :1]) | np.isnan(logprobs)).all(axis=1)
     return np.asarray(same & np.isfinite(logprobs[:, 0]))
 

@@ -42,11 +42,14 @@ class LeftOut:
         Why not.
     line : int or None
         Where the problem is, if it is in one line.
+    task : str
+        Of samples that cannot be read, their task; empty of other files.
     """
 
     path: Path
     problem: str
     line: int | None = None
+    task: str = ""
 
     def to_text(self) -> str:
         """The file and why it was not read."""

@@ -122,7 +122,7 @@ def read_run(
             tasks[name] = scores
     if not tasks:
         raise unreadable[0][1]
-    left_out = [LeftOut(error.path or path, error.problem, error.line) for _, error in unreadable]
+    left_out = [LeftOut(error.path or path, error.problem, error.line, task) for task, error in unreadable]
     selection = found.selection.without({task for task, _ in unreadable}, left_out)
     return Run(named, tasks, found.config, replace(selection, without_samples=tasks_without_samples(found)))
 

@@ -172,11 +172,14 @@ class KeyNumber:
     interval: str = ""
 
 
+Outcomes = Literal["passed", "inconclusive", "incomplete", "failed"]
+
+
 @dataclass(frozen=True)
 class Gate:
     """Whether the conditions and the policy that a comparison had to keep were kept, with a line for each."""
 
-    outcome: Literal["passed", "inconclusive", "failed"]
+    outcome: Outcomes
     lines: tuple[str, ...]
 
 

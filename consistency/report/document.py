@@ -9,6 +9,8 @@ from msgspec import UNSET, Struct, UnsetType
 from consistency.statistics.estimates import Caveat, Estimate, Method
 
 SCHEMA_VERSION = 3
+# Of what can make numbers misleading: its fields.
+WarningValue = str | float | list[str] | dict[str, str | float] | None
 
 
 class Figure(Struct):

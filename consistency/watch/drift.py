@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from consistency.comparison.compare import compare
+from consistency.comparison.gaps import SameRun
 from consistency.comparison.pairing import ONLY_FIRST, ONLY_SECOND, PairingReport
-from consistency.comparison.result import Comparison, SameRun
+from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
 from consistency.errors import InputError
 from consistency.logs.run_config import RunConfig, leaf_tasks
@@ -324,7 +325,9 @@ def _notes(comparison: Comparison, step: int, *, own: bool) -> Iterator[str]:
     yield from comparison.names.to_lines()
     yield from (item.to_text() for item in comparison.clusters)
     yield from (item.to_text() for item in comparison.settings)
-    yield from (item.to_text() for item in comparison.warnings if not isinstance(item, SelectionBias | SameRun))
+    # What is missing stands above.
+    warnings = (item for item in comparison.warnings if item not in comparison.gaps)
+    yield from (item.to_text() for item in warnings if not isinstance(item, SelectionBias | SameRun))
 
 
 def _section(comparison: Comparison, scope: str, tasks: Sequence[str]) -> Section | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from consistency.comparison.clusters import AUTO, Clusters, ItemClusters, find_clusters
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
+from consistency.comparison.gaps import Doubt, SameRun, limits_of, uncompared_tasks, unpaired_questions
 from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.items import accuracy_metric, unreadable
 from consistency.comparison.labelled import Labelled, by_label
@@ -18,7 +19,6 @@ from consistency.comparison.many.metrics import MetricChanges
 from consistency.comparison.many.values import Turned
 from consistency.comparison.metric_changes import metric_changes
 from consistency.comparison.pairing import Pairs, notes_of, pair
-from consistency.comparison.result import SameRun
 from consistency.comparison.runs import ComparedRun, common_tasks, comparable, matched_names, same_kind, same_run
 from consistency.comparison.section import MetricChange
 from consistency.comparison.settings import setting_differences, settings_clause, unexplained_prompts
@@ -210,11 +210,12 @@ def read_answers(
     compared: list[ComparedRun] = []
     notes: dict[str, list[str]] = {}
     doubts: dict[int, str] = {}
+    warned: dict[int, tuple[Doubt, ...]] = {}
     for number, (label, log) in enumerate(runs):
         progress("reading runs", number, len(runs))
         run = _read(log)
         compared.append(ComparedRun.of(label, run))
-        for note in _add(found, doubts, number, base, run, score, filter_name, cluster):
+        for note in _add(found, doubts, warned, number, base, run, score, filter_name, cluster):
             notes.setdefault(note, []).append(label)
         del run
     labels = [label for label, _ in runs]
@@ -236,7 +237,7 @@ def read_answers(
         raise InputError("; ".join(left_out[:3]), do="compare runs of the same questions", path=base.path)
     return Answers(
         ComparedRun.of(reference[0], base),
-        tuple(replace(run, doubt=doubts[number]) for number, run in enumerate(compared)),
+        tuple(replace(run, doubt=doubts[number], warnings=warned[number]) for number, run in enumerate(compared)),
         tuple(tasks),
         named,
         (
@@ -263,6 +264,7 @@ def _whose(who: Sequence[str], labels: Sequence[str]) -> str:
 def _add(
     found: dict[str, _Task],
     doubts: dict[int, str],
+    warned: dict[int, tuple[Doubt, ...]],
     number: int,
     base: Run,
     run: Run,
@@ -270,7 +272,7 @@ def _add(
     filter_name: str | None,
     cluster: str,
 ) -> Iterator[str]:
-    """Pair one run with the reference and keep its answers and the doubt of it; what a reader must know of the run."""
+    """Pair one run with the reference and keep its answers and the doubts of it; what a reader must know of the run."""
     yield from run.selection.to_lines()
     filtered = choose_filters(base, run, filter_name)
     chosen = common_tasks(filtered.before, filtered.after)
@@ -279,23 +281,27 @@ def _add(
     if matched.only_after:
         yield f"the reference lacks {shortened(matched.only_after)}"
     paired: dict[str, Pairs] = {}
+    unpaired: dict[str, str] = {}
     for name, other in chosen.items():
         sides = filtered.before.tasks[name], filtered.after.tasks[other]
         if name != other:
             renamed = pair_filters(by_filter(base)[name], by_filter(run)[other], filter_name)
             if renamed is None:
-                yield f"{name} is left out: no filter in common"
+                unpaired[name] = "no filter in common"
+                yield f"{name} is left out: {unpaired[name]}"
                 continue
             sides = renamed[0]
         task = found.get(name)
         if task is not None and task.filter != sides[0].filter:
-            yield f"{name} is left out: under the filter {sides[0].filter}, in other runs under {task.filter}"
+            unpaired[name] = f"under the filter {sides[0].filter}, in other runs under {task.filter}"
+            yield f"{name} is left out: {unpaired[name]}"
             continue
         scores = comparable(sides[0], score) if task is None else task.scores
         pairs = pair(*same_kind(scores, comparable(sides[1], score)))
         if not len(pairs):
             reasons = ", ".join(f"{dropped.count} {why}" for why, dropped in pairs.report.dropped.items())
-            yield f"{name} is left out: no question in common ({reasons})"
+            unpaired[name] = f"no question in common ({reasons})"
+            yield f"{name} is left out: {unpaired[name]}"
             continue
         paired[name] = pairs
         metric = accuracy_metric(pairs)
@@ -326,6 +332,20 @@ def _add(
     unexplained = unexplained_prompts(settings, names, reports)
     doubts[number] = settings_clause(settings, unexplained=unexplained is not None)
     yield from (item.to_text() for item in settings)
+    gaps = (
+        SameRun() if same_run(first, second) else None,
+        uncompared_tasks(
+            {"the reference": base, "the run": run},
+            [*names, *(other for name, other in names.items() if other != name)],
+            matched.only_before,
+            unpaired,
+            of=len(names),
+        ),
+        unpaired_questions(
+            reports, limits_of(run.config, {name: len(filtered.after.tasks[other]) for name, other in names.items()})
+        ),
+    )
+    warned[number] = tuple(item for item in gaps if item is not None)
     if same_run(first, second):
         yield SameRun().to_text().replace("before and after are one run", "it and the reference are one run")
     else:

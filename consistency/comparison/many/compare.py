@@ -18,6 +18,7 @@ from consistency.comparison.many.metrics import confidence_together, metrics_tog
 from consistency.comparison.many.result import ManyComparison
 from consistency.comparison.many.values import Change, Family, Ranked, Series, Trend, ends_of
 from consistency.comparison.measure_estimates import are_whole, estimates_of
+from consistency.comparison.odd_scores import OddScores, odd_scores
 from consistency.comparison.pairing import PairingReport
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.sampling import Sampling, check_margin
@@ -395,6 +396,7 @@ def _sections(each: _Set, parts: Sequence[tuple[dict[str, Estimate], Floats]] | 
                 accuracy_metric=each.tasks[0].metric or None,
                 tasks=tuple(task.name for task in each.tasks) if len(each.tasks) > 1 else (),
                 readability=None if each.unreadable is None else _readability(each, column),
+                odd_scores=_odd_scores(each, column),
                 decompose=None
                 if found is None
                 else partial(Decomposition, len(before), len(before), found, {}, None, ()),
@@ -419,6 +421,12 @@ def _readability(each: _Set, column: int) -> Readability:
     columns |= zip(("unreadable_before", "unreadable_after"), each.unreadable, strict=True)
     sampling = Sampling(np.zeros(len(each.before), dtype=np.int64), each.clusters, sampled=False)
     return readability({name: values[:, column] for name, values in columns.items()}, sampling)
+
+
+def _odd_scores(each: _Set, column: int) -> OddScores | None:
+    """The questions of one run whose scores decide nothing; None where all do, or have no options."""
+    found = [task.labelled[column].answered for task in each.tasks if task.has_options]
+    return odd_scores(([item.before], [item.after]) for item in found)
 
 
 def _slope(each: _Set, labels: Sequence[str], positions: Mapping[str, float]) -> Floats:

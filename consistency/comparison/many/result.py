@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from consistency.comparison.gaps import missing_of
 from consistency.comparison.many import text
 from consistency.comparison.many.values import Change, ManyChanges
 from consistency.comparison.printed import Layout, conclusion_lines
@@ -30,6 +31,17 @@ class ManyComparison(ManyChanges, Concluded):
     def conclusions(self) -> tuple[tuple[str, ...], ...]:
         """What happened to all runs, which is the best, and what happened along the series: sentences by their clauses."""
         return tuple(text.conclusions(self))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Why conditions that nothing breaks are not taken to be kept; empty where all was compared."""
+        return tuple(
+            f"{run.label}: {text}"
+            for run in self.runs
+            for text in missing_of(
+                run.warnings, [found[run.label].section for found in self.pools.values() if run.label in found]
+            )
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as plain data, for JSON; the schema is versioned by `schema_version`."""
@@ -161,4 +173,5 @@ def _run_dict(run: ComparedRun) -> dict[str, Any]:
         "model_args": run.config.model_args,
         "date": run.config.date,
         "lm_eval_version": run.config.lm_eval_version,
+        **({"warnings": [asdict(item) for item in run.warnings]} if run.warnings else {}),
     }

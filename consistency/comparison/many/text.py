@@ -10,7 +10,7 @@ from consistency.comparison.many.values import Change, Judged, ManyChanges, Row,
 from consistency.comparison.numbers import digits_of, percent, points, points_interval, points_of
 from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.printed import Layout, conclusion_lines, metric_row
-from consistency.comparison.sentences import ALPHA, readability_clauses, short_name, ways
+from consistency.comparison.sentences import ALPHA, NOT_KNOWLEDGE, readability_clauses, short_name, ways
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
 from consistency.support.terminal import BETTER, PLAIN, WORSE, Column, cut_in_middle, fitted, lines_of
@@ -60,6 +60,8 @@ def judgement(found: ManyChanges, judged: Judged) -> str:
 
 def conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
     """What happened to all runs, which is the best, and what happened along the series: sentences by their clauses."""
+    if broken := (*_without_scores(found),):
+        yield (*broken, NOT_KNOWLEDGE)
     what, *more = _changed(found)
     against = f"{counted(len(found.overall), 'run')} against {found.reference.label} in {_asked(found)}"
     yield f"{against}: {what}", *more, *_doubts(found)
@@ -125,8 +127,24 @@ def _first(clauses: Sequence[str], noun: str) -> Iterator[str]:
         yield f"the same holds for {counted(more, f'more {noun}')}"
 
 
+def _without_scores(found: ManyChanges) -> Iterator[str]:
+    """Of which runs most scores decide nothing, each a clause."""
+    for label, change in found.overall.items():
+        section = change.section
+        if section.odd_scores is not None and section.decides_nothing:
+            yield f"{label}: {'; '.join(section.odd_scores.clauses)}"
+
+
 def _doubts(found: ManyChanges) -> Iterator[str]:
-    """Which runs had other prompts, questions or scoring than the reference, each kind a clause."""
+    """What was not compared of which runs, and which had other prompts, questions or scoring, each kind a clause."""
+    said: dict[str, list[str]] = {}
+    for run in found.runs:
+        change = found.overall.get(run.label)
+        odd = None if change is None or change.section.decides_nothing else change.section.odd_scores
+        for clause in (*(item.clause for item in run.warnings), *(() if odd is None else odd.clauses)):
+            said.setdefault(clause, []).append(run.label)
+    for clause, labels in said.items():
+        yield f"but for {shortened(labels, 3)}: {clause}"
     runs: dict[str, list[str]] = {}
     for run in found.runs:
         if run.doubt:

@@ -110,6 +110,7 @@ class Change:
             "p_simultaneous": self.p_simultaneous,
             "judgement": self.judged(margin),
             "flips": section.flips,
+            **({} if section.odd_scores is None else {"odd_scores": section.odd_scores.to_dict()}),
             "calibrated_change": None if self.calibrated is None else self.calibrated.to_dict(),
             "prior_change": None if self.letters is None else self.letters.to_dict(),
             "readability": None if section.readability is None else section.readability.to_dict(),

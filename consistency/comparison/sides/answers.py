@@ -12,9 +12,10 @@ import numpy as np
 
 from consistency.comparison.clusters import Clusters, ItemClusters, find_clusters
 from consistency.comparison.filters import by_filter, choose_filters
+from consistency.comparison.gaps import Doubt, uncompared_tasks, unpaired_questions
 from consistency.comparison.groups import TaskGroup, read_groups
 from consistency.comparison.identical import identical_logprobs
-from consistency.comparison.pairing import PairingReport, Pairs, left_out_clause, notes_of, pair
+from consistency.comparison.pairing import Dropped, PairingReport, Pairs, notes_of, pair
 from consistency.comparison.runs import ComparedRun, common_tasks, comparable, same_kind, same_run
 from consistency.comparison.settings import (
     SettingDifference,
@@ -87,6 +88,8 @@ class Answers:
         What a reader must know before the numbers.
     doubts : tuple of str
         Which of this may have moved the numbers, as clauses of the verdict.
+    warnings : tuple of UncomparedTasks or UnpairedQuestions
+        What was not compared.
     """
 
     runs: tuple[tuple[ComparedRun, ...], tuple[ComparedRun, ...]]
@@ -95,6 +98,7 @@ class Answers:
     clusters: tuple[Clusters, ...] = ()
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    warnings: tuple[Doubt, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,16 +172,19 @@ def read_sides(
             odd.setdefault(note, []).append(name)
     notes += [f"{shortened(names)}: {note}" for note, names in odd.items()]
     tasks: dict[str, TaskRuns] = {}
+    unpaired: dict[str, str] = {}
     for name, task in found.items():
         lacking = [other for other, _ in others if other not in task.others]
         if lacking:
-            notes.append(f"{name} is left out: not in {shortened(lacking)}")
+            unpaired[name] = f"not in {shortened(lacking)}"
+            notes.append(f"{name} is left out: {unpaired[name]}")
             continue
         rows = np.flatnonzero(
             np.logical_and.reduce([np.isin(task.scores.doc_id, p.before.doc_id) for p in task.others.values()])
         )
         if not len(rows):
-            notes.append(f"{name} is left out: no question that all runs answered")
+            unpaired[name] = "no question that all runs answered"
+            notes.append(f"{name} is left out: {unpaired[name]}")
             continue
         tasks[name] = _aligned(task, rows, len(before))
         if len(rows) < len(task.scores):
@@ -208,6 +215,7 @@ def read_sides(
         clusters,
         (*notes, *(item.to_text() for item in clusters)),
         (*doubts_of(beside, len(before)), *copies),
+        _gaps(runs, tasks, unpaired),
     )
 
 
@@ -246,6 +254,20 @@ def doubts_of(beside: Mapping[str, Beside], before: int) -> Iterator[str]:
     first, *_ = beside
     for clause, names in named.items():
         yield f"between {first} and {shortened(names, 3)} {clause}"
+
+
+def _gaps(runs: Mapping[str, Run], tasks: Mapping[str, TaskRuns], unpaired: Mapping[str, str]) -> tuple[Doubt, ...]:
+    """What was not compared: tasks that some run lacks, and questions that some run did not answer."""
+    reports = {}
+    for name, task in tasks.items():
+        left_out = task.asked - len(task)
+        dropped = {"not answered by all runs": Dropped(left_out, ())} if left_out else {}
+        reports[name] = PairingReport(len(task), dropped=dropped)
+    found = (
+        uncompared_tasks(runs, tasks, (), unpaired, of=len(tasks)),
+        unpaired_questions(reports),
+    )
+    return tuple(item for item in found if item is not None)
 
 
 def _held(found: Mapping[str, _Task], other: str | None) -> dict[str, Scores]:
@@ -326,7 +348,7 @@ def _add(
     beside[name] = Beside(
         tuple(leading(settings)),
         unexplained is not None,
-        (*filter(None, [*clauses, left_out_clause(reports.values())]),),
+        tuple(clauses),
     )
     yield from (item.to_text() for item in (identical, unexplained, truncated) if item is not None)
 

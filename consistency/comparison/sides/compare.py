@@ -8,6 +8,7 @@ from pathlib import Path
 
 from consistency.comparison.clusters import AUTO
 from consistency.comparison.compare import compare
+from consistency.comparison.gaps import SameRun, UncomparedTasks, UnpairedQuestions
 from consistency.comparison.result import Comparison
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.sampling import Analysis, check_margin
@@ -142,6 +143,7 @@ def compare_sides(
         clusters=answers.clusters,
         notes=(*answers.notes, *_uncompared(answers.tasks, measured)),
         doubts=answers.doubts,
+        warnings=answers.warnings,
     )
 
 
@@ -155,6 +157,7 @@ def _uncompared(tasks: Mapping[str, TaskRuns], measured: Mapping[str, MeasuredRu
 
 def _of_pair(found: Comparison) -> SideComparison:
     """A comparison of one run with one other."""
+    gaps = tuple(item for item in found.warnings if isinstance(item, SameRun | UncomparedTasks | UnpairedQuestions))
     runs = [
         (ComparedRun(f"{side} 1", path, config, selection, sources),)
         for side, path, config, selection, sources in zip(
@@ -178,7 +181,8 @@ def _of_pair(found: Comparison) -> SideComparison:
         task_sampling=found.task_sampling,
         clusters=found.clusters,
         notes=found.notes,
-        doubts=(*found.doubts, *found.left_out),
+        doubts=tuple(item for item in found.doubts if item not in {gap.clause for gap in gaps}),
+        warnings=gaps,
         **by_kind,
     )
 

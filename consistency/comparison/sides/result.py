@@ -7,17 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from consistency.comparison.clusters import Clusters
+from consistency.comparison.gaps import Doubt, missing_of
 from consistency.comparison.printed import Layout, choice_note, conclusion_lines, correction_note, largest, task_lines
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section, TaskSampling
-from consistency.comparison.sentences import (
-    Concluded,
-    conclusions_of,
-    metric_lines,
-    short_name,
-    told_change,
-    with_doubts,
-)
+from consistency.comparison.sentences import Concluded, conclusions_of, doubted, metric_lines, short_name, told_change
 from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.sections import SideSection
 from consistency.comparison.sides.text import (
@@ -82,6 +76,8 @@ class SideComparison(Concluded):
         What a reader must know before the numbers.
     doubts : tuple of str
         Which of this may have moved the numbers, as clauses of the verdict.
+    warnings : tuple of SameRun, UncomparedTasks or UnpairedQuestions
+        What was not compared.
     """
 
     runs: tuple[tuple[ComparedRun, ...], tuple[ComparedRun, ...]]
@@ -96,6 +92,7 @@ class SideComparison(Concluded):
     clusters: tuple[Clusters, ...] = ()
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    warnings: tuple[Doubt, ...] = ()
 
     @property
     def pools(self) -> tuple[SideSection, ...]:
@@ -115,7 +112,14 @@ class SideComparison(Concluded):
         Sentences by their clauses.
         """
         found = conclusions_of([pool.section for pool in self.pools], _alone(self.by_task), self.margin)
-        return with_doubts((*found, *unsure_task([item.section for item in self.by_task.values()])), self.doubts)
+        found = (*found, *unsure_task([item.section for item in self.by_task.values()]))
+        odd = None if self.overall is None else self.overall.section.odd_scores
+        return doubted(found, [*(item.clause for item in self.warnings), *self.doubts], odd)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Why conditions that nothing breaks are not taken to be kept; empty where all was compared."""
+        return missing_of(self.warnings, [pool.section for pool in self.pools])
 
     @property
     def summaries(self) -> tuple[str, ...]:
@@ -186,6 +190,7 @@ class SideComparison(Concluded):
                 if (found := getattr(self, kind))
             },
             "notes": list(self.notes),
+            **({"warnings": [asdict(item) for item in self.warnings]} if self.warnings else {}),
             "verdict": self.verdict,
             "signature": self.signature,
         }

@@ -12,6 +12,7 @@ import numpy as np
 from consistency.comparison.clusters import AUTO
 from consistency.comparison.groups import Weighting
 from consistency.comparison.labelled import by_label, kinds_of
+from consistency.comparison.odd_scores import odd_scores
 from consistency.comparison.pairing import PairingReport
 from consistency.comparison.sampling import Analysis
 from consistency.comparison.section import MetricChange, Section
@@ -127,6 +128,7 @@ class SideSection:
             "equivalence_p": section.equivalence_p,
             "minimum_detectable_change": section.minimum_detectable_change,
             "metrics": {name: found.to_dict() for name, found in (section.metrics or {}).items()},
+            **({} if section.odd_scores is None else {"odd_scores": section.odd_scores.to_dict()}),
         }
 
 
@@ -184,6 +186,11 @@ def side_section(
         absent=absent,
         filter=None if one is None else one.before[0].filter,
         metrics=None if one is None else _metrics(found, one, labels["clusters"]),
+        odd_scores=odd_scores(
+            ([run.logprobs for run in task.before], [run.logprobs for run in task.after]) for task in tasks.values()
+        )
+        if optional
+        else None,
         decompose=partial(_decomposition, list(tasks.values()), labels, task_of) if optional else None,
     )
     runs = tuple(tuple(_means(side, task_of, weighting)) for side in found.right)
@@ -216,6 +223,9 @@ def _over_questions(name: str, x: Floats, reaches: Mapping[str, tuple[float, flo
             return found
         # Questions that are all alike do not exclude others that were not seen.
         reach = item.bounds
+    known = x[np.isfinite(x)]
+    # Runs of one side may lie farther apart than those of the other can, such as one whose scores are no numbers.
+    reach = (min(reach[0], known.min(initial=reach[0])), max(reach[1], known.max(initial=reach[1])))
     strata = labels["strata"]
     return mean(x, **labels) if strata is not None else bounded_means([x], [reach], **labels)[0]
 

@@ -6,8 +6,9 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.many.values import Judgement
+from consistency.comparison.odd_scores import OddScores
 from consistency.comparison.section import Readability
-from consistency.report.document import Document, Verdict
+from consistency.report.document import Document, Verdict, WarningValue
 from consistency.statistics.estimates import Estimate
 
 
@@ -20,6 +21,7 @@ class ManyRun(Struct):
     model_args: str | None
     date: str | None
     lm_eval_version: str | None
+    warnings: list[dict[str, WarningValue]] | UnsetType = UNSET
 
 
 class Together(Struct):
@@ -46,6 +48,7 @@ class ManyChange(Struct, kw_only=True):
     kl: Estimate | UnsetType = UNSET
     judgement: Judgement
     flips: dict[str, int] | None
+    odd_scores: OddScores | UnsetType = UNSET
     calibrated_change: Estimate | None
     prior_change: Estimate | None
     readability: Readability | None = None

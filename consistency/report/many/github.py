@@ -12,7 +12,9 @@ from consistency.report.many.tables import in_points
 from consistency.report.pair.github import MOST_COLUMNS, MOST_TASKS, code, conditions, page_of, plain, table_of
 
 
-def to_markdown(comparison: ManyComparison, checks: Sequence[Check] = (), *, folded: bool = False) -> str:
+def to_markdown(
+    comparison: ManyComparison, checks: Sequence[Check] = (), missing: Sequence[str] = (), *, folded: bool = False
+) -> str:
     """Verdict, conditions, the change of each run in each task with its simultaneous interval, notes, signature.
 
     Parameters
@@ -20,6 +22,8 @@ def to_markdown(comparison: ManyComparison, checks: Sequence[Check] = (), *, fol
     comparison : ManyComparison
     checks : sequence of Check
         Conditions that were judged.
+    missing : sequence of str
+        What keeps them from being judged, in sentences.
     folded : bool
         Whether notes and signature are folded away, with HTML as GitHub shows it.
 
@@ -28,7 +32,7 @@ def to_markdown(comparison: ManyComparison, checks: Sequence[Check] = (), *, fol
     str
         GitHub's Markdown. Names of runs and tasks, and notes, are shown as they are, whatever they hold.
     """
-    parts = [*conditions(checks), _matrix(comparison)]
+    parts = [*conditions(checks, missing), _matrix(comparison)]
     notes = [plain(note) for note in (*comparison.to_lines(), *comparison.notes)]
     return page_of(comparison.verdicts, parts, notes, comparison.signature, folded=folded)
 

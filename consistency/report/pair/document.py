@@ -8,11 +8,12 @@ from msgspec import UNSET, Struct, UnsetType, defstruct
 
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.groups import Weighting
+from consistency.comparison.odd_scores import OddScores
 from consistency.comparison.result import TaskNames, UnpairedTask
 from consistency.comparison.section import MetricChange, OptionBias, Readability, TaskSampling, UncomparedMetric
 from consistency.comparison.settings import SettingDifference
 from consistency.metrics.measures import MEASURES
-from consistency.report.document import Decomposition, Document, Verdict
+from consistency.report.document import Decomposition, Document, Verdict, WarningValue
 from consistency.statistics.estimates import Estimate
 
 
@@ -71,6 +72,7 @@ class SectionBase(Struct, kw_only=True):
     tasks: list[str] | UnsetType = UNSET
     absent: int | UnsetType = UNSET
     weighting: Weighting | UnsetType = UNSET
+    odd_scores: OddScores | UnsetType = UNSET
     decomposition: Decomposition | UnsetType = UNSET
     rotations: dict[str, Estimate] | UnsetType = UNSET
 
@@ -170,7 +172,7 @@ class Comparison(Struct, kw_only=True):
     unpaired: list[UnpairedTask] | UnsetType = UNSET
     task_names: TaskNames | UnsetType = UNSET
     settings: list[SettingDifference] | UnsetType = UNSET
-    warnings: list[dict[str, str | float | list[str] | None]] | UnsetType = UNSET
+    warnings: list[dict[str, WarningValue]] | UnsetType = UNSET
     verdict: str
     signature: str
 

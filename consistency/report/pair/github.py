@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from consistency.comparison.conditions import Check
 from consistency.comparison.decision import Outcome, PolicyOutcome
+from consistency.comparison.gaps import incomplete
 from consistency.comparison.noise import NoiseComparison
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import MCNEMAR, Section
@@ -31,6 +32,7 @@ def to_markdown(
     checks: Sequence[Check] = (),
     policy: PolicyOutcome | None = None,
     noise: NoiseComparison | None = None,
+    missing: Sequence[str] = (),
     *,
     folded: bool = False,
 ) -> str:
@@ -45,6 +47,8 @@ def to_markdown(
         A policy that was judged.
     noise : NoiseComparison, optional
         What two runs of the same model show.
+    missing : sequence of str
+        What was not compared, where conditions cannot do without it.
     folded : bool
         Whether notes and signature are folded away, with HTML as GitHub shows it.
 
@@ -60,7 +64,7 @@ def to_markdown(
         parts.append(f"{_SIGNS[policy.outcome]} {plain(last)}\n\n" + "\n".join(f"- {plain(line)}" for line in rules))
     if noise is not None:
         parts.append("\n".join(f"- {plain(line)}" for line in noise.to_lines(comparison)))
-    parts += conditions(checks)
+    parts += conditions(checks, missing)
     if has_headline(comparison):
         parts.append(_headline(comparison))
     parts += _unreadable(comparison)
@@ -98,13 +102,14 @@ def page_of(
     return "\n\n".join(filter(None, found)) + "\n"
 
 
-def conditions(checks: Sequence[Check]) -> Iterator[str]:
-    """How many conditions passed, and each of them; nothing without any."""
+def conditions(checks: Sequence[Check], missing: Sequence[str] = ()) -> Iterator[str]:
+    """How many conditions passed, what keeps them from being judged, and each of them; nothing without any."""
     if checks:
         closed = sum(item.failed for item in checks)
+        told = [str(incomplete(missing))] if missing else []
         yield (
-            f"{'❌' if closed else '✅'} {len(checks) - closed} of {len(checks)} conditions passed:\n\n"
-            + "\n".join(f"- {plain(item.to_text())}" for item in checks)
+            f"{'❌' if closed else '❔' if missing else '✅'} {len(checks) - closed} of {len(checks)} conditions passed:\n\n"
+            + "\n".join(f"- {plain(line)}" for line in (*told, *(item.to_text() for item in checks)))
         )
 
 

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from consistency.comparison.gaps import UnpairedQuestions
 from consistency.comparison.items import LargeItems
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.pairing import PairingReport
@@ -319,7 +320,9 @@ def _conditions(comparison: Comparison) -> Iterator[str]:
     if left_out := _left_out(comparison):
         yield left_out
     for item in comparison.warnings:
-        yield f"Warning: {item.to_text()}."
+        # The sentence on documents has its questions.
+        if not isinstance(item, UnpairedQuestions):
+            yield f"Warning: {item.to_text()}."
 
 
 def _left_out(comparison: Comparison) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 from consistency.comparison.groups import Weighting
+from consistency.comparison.odd_scores import OddScores
 from consistency.comparison.section import MetricChange
-from consistency.report.document import Document, Verdict
+from consistency.report.document import Document, Verdict, WarningValue
 from consistency.statistics.estimates import Estimate
 
 
@@ -53,6 +54,7 @@ class SideChange(Struct, kw_only=True):
     equivalence_p: float | None
     minimum_detectable_change: float | None
     metrics: dict[str, MetricChange] = field(default_factory=dict)
+    odd_scores: OddScores | UnsetType = UNSET
 
 
 class SidesReport(Document, tag="sides", kw_only=True):
@@ -66,3 +68,4 @@ class SidesReport(Document, tag="sides", kw_only=True):
     by_scope: dict[str, SideChange] = field(default_factory=dict)
     by_metric: dict[str, SideChange] = field(default_factory=dict)
     by_group: dict[str, SideChange] = field(default_factory=dict)
+    warnings: list[dict[str, WarningValue]] | UnsetType = UNSET

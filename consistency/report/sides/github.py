@@ -11,7 +11,9 @@ from consistency.comparison.sides.text import run_notes, task_rows
 from consistency.report.pair.github import MOST_TASKS, code, conditions, page_of, plain, table_of
 
 
-def to_markdown(comparison: SideComparison, checks: Sequence[Check] = (), *, folded: bool = False) -> str:
+def to_markdown(
+    comparison: SideComparison, checks: Sequence[Check] = (), missing: Sequence[str] = (), *, folded: bool = False
+) -> str:
     """Verdict, conditions, the largest changes with their intervals, notes, signature.
 
     Parameters
@@ -19,6 +21,8 @@ def to_markdown(comparison: SideComparison, checks: Sequence[Check] = (), *, fol
     comparison : SideComparison
     checks : sequence of Check
         Conditions that were judged.
+    missing : sequence of str
+        What keeps them from being judged, in sentences.
     folded : bool
         Whether notes and signature are folded away, with HTML as GitHub shows it.
 
@@ -32,6 +36,10 @@ def to_markdown(comparison: SideComparison, checks: Sequence[Check] = (), *, fol
     (_, *head), *rows = task_rows(items, {} if chosen is None else chosen.changes)
     cells = [[code(name, cell=True), *map(plain, numbers)] for name, *numbers in rows]
     remarks = filter(None, (choice_note(chosen, len(comparison.by_task)), correction_note(tasks, chosen)))
-    parts = [*conditions(checks), table_of(["task", *head], cells), *(f"{plain(remark)}." for remark in remarks)]
+    parts = [
+        *conditions(checks, missing),
+        table_of(["task", *head], cells),
+        *(f"{plain(remark)}." for remark in remarks),
+    ]
     notes = (*comparison.to_lines(), *comparison.summaries, *run_notes(comparison.runs), *comparison.notes)
     return page_of(comparison.verdicts, parts, [*map(plain, notes)], comparison.signature, folded=folded)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+from msgspec import UNSET
 
 from consistency.comparison.numbers import points_of
 from consistency.comparison.printed import largest, tested
@@ -135,6 +136,7 @@ def _document(comparison: SideComparison) -> SidesReport:
         by_scope=changes("by_scope"),
         by_metric=changes("by_metric"),
         by_group=changes("by_group"),
+        warnings=stored.get("warnings", UNSET),
     )
 
 

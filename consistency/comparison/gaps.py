@@ -1,0 +1,278 @@
+"""What a comparison lacks of its runs: tasks that were not compared, questions without a partner."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from consistency.comparison.pairing import ONLY_FIRST, ONLY_SECOND, REPEATED, PairingReport
+from consistency.comparison.section import Section
+from consistency.errors import InputError
+from consistency.logs.folders import Selection
+from consistency.logs.run_config import RunConfig
+from consistency.logs.runs import Run
+from consistency.support.text import counted, shortened
+
+# Fewer questions, or a smaller share of those of a task and of all tasks, are left out without a word in the verdict.
+_MANY, _MUCH = 5, 0.02
+_MOST_NAMED = 3
+_NO_SAMPLES = "results without samples"
+
+
+@dataclass(frozen=True)
+class SameRun:
+    """Both sides were read from the same files: a control, or a mistake."""
+
+    kind: str = "same run"
+
+    @property
+    def clause(self) -> str:
+        """What a verdict says of it."""
+        return "one run is compared with itself"
+
+    def to_text(self) -> str:
+        """A sentence for readers."""
+        return "before and after are one run, compared with itself"
+
+
+@dataclass(frozen=True)
+class UncomparedTasks:
+    """Tasks of the first run that were not compared, and tasks of which the samples of either run cannot be read.
+
+    Attributes
+    ----------
+    why : dict of str to str
+        By task, what is missing and where.
+    of : int
+        How many tasks there are with those that were compared.
+    """
+
+    why: Mapping[str, str]
+    of: int
+    kind: str = field(default="uncompared tasks", init=False)
+
+    @property
+    def clause(self) -> str:
+        """What a verdict says of it."""
+        verb = "was" if len(self.why) == 1 else "were"
+        return (
+            f"{len(self.why)} of {counted(self.of, 'task')} {verb} not compared: {shortened([*self.why], _MOST_NAMED)}"
+        )
+
+    def to_text(self) -> str:
+        """A sentence for readers, with the reason of each of the first tasks."""
+        reasons = shortened([f"{name} ({why})" for name, why in self.why.items()], _MOST_NAMED)
+        return f"{len(self.why)} of {counted(self.of, 'task')} not compared: {reasons}"
+
+
+@dataclass(frozen=True)
+class UnpairedQuestions:
+    """Questions of compared tasks that were left out; one is made only where they are many.
+
+    Attributes
+    ----------
+    questions, of : int
+        How many, and of how many of all compared tasks.
+    reasons : tuple of str
+    lost : dict of str to int
+        By task, where they are many: questions of the first run without a partner that --limit does not explain.
+    """
+
+    questions: int
+    of: int
+    reasons: tuple[str, ...]
+    lost: Mapping[str, int]
+    kind: str = field(default="unpaired questions", init=False)
+
+    @property
+    def clause(self) -> str:
+        """What a verdict says of it."""
+        return f"{self.questions:,} of {self.of:,} questions are left out ({', '.join(self.reasons)})"
+
+    def to_text(self) -> str:
+        """A sentence for readers, with the tasks that lost questions."""
+        named = shortened([f"{name} {count}" for name, count in self.lost.items()], _MOST_NAMED)
+        return f"{self.clause}{f': {named}' if named else ''}"
+
+
+Gap = UncomparedTasks | UnpairedQuestions
+Doubt = SameRun | Gap
+
+
+def missing_of(warnings: Iterable[object], sections: Iterable[Section]) -> tuple[str, ...]:
+    """Why conditions cannot be taken to be kept, in sentences; empty where nothing is missing.
+
+    Parameters
+    ----------
+    warnings : iterable
+        Of them only gaps count.
+    sections : iterable of Section
+        Those that the verdict is about.
+    """
+    return (
+        *(item.to_text() for item in warnings if isinstance(item, UncomparedTasks)),
+        *(item.to_text() for item in warnings if isinstance(item, UnpairedQuestions) and item.lost),
+        *(
+            clause
+            for section in sections
+            if section.odd_scores is not None and section.decides_nothing
+            for clause in section.odd_scores.clauses
+        ),
+    )
+
+
+def incomplete(missing: Sequence[str]) -> InputError:
+    """The error of conditions that what is missing might break.
+
+    Parameters
+    ----------
+    missing : sequence of str
+        See `missing_of`.
+    """
+    return InputError(
+        f"what was not compared may break a condition: {'; '.join(missing)}",
+        do="evaluate again, or judge without it: --missing ignore",
+    )
+
+
+def check_not_itself(warnings: Iterable[object], path: str | Path) -> None:
+    """Refuse to judge a run that is compared with itself.
+
+    Parameters
+    ----------
+    warnings : iterable
+    path : path-like
+        Of its log.
+
+    Raises
+    ------
+    InputError
+        If both sides were read from the same files.
+    """
+    if any(isinstance(item, SameRun) for item in warnings):
+        raise InputError(
+            "one run, compared with itself: no condition or policy judges it", do="name two runs", path=path
+        )
+
+
+def uncompared_tasks(
+    runs: Mapping[str, Run],
+    compared: Collection[str],
+    without_partner: Iterable[str],
+    unpaired: Mapping[str, str],
+    *,
+    of: int,
+    every: bool = True,
+) -> UncomparedTasks | None:
+    """The tasks that a comparison lacks; None where it lacks none.
+
+    Parameters
+    ----------
+    runs : dict of str to Run
+        By what they are called, such as "before"; the first is the one whose tasks are to be kept.
+    compared : collection of str
+        Names of the tasks that were compared, in any of the runs.
+    without_partner : iterable of str
+        Tasks of the first run that another lacks.
+    unpaired : dict of str to str
+        Tasks that both hold and that could not be compared, each with the reason.
+    of : int
+        How many tasks were compared.
+    every : bool
+        Whether all tasks were to be compared, and not some that were named.
+
+    Notes
+    -----
+    No gap is what only the other runs hold, and what only the results name, of which no run holds samples.
+    """
+    bare = {_bare(name) for name in compared}
+    unread = {name: dict(_unread(run.selection)) if every else {} for name, run in runs.items()}
+    held = {_bare(task) for run in runs.values() for task in run.tasks}
+    others = [*unread][1:]
+    why: dict[str, str] = {}
+    for name, found in unread.items():
+        for task, reason in found.items():
+            # A task whose samples were never kept is none of the log.
+            if task not in bare and (reason != _NO_SAMPLES or task in held):
+                why.setdefault(task, f"{name}: {reason}")
+    known = {_bare(name) for name in why}
+    further = {**dict.fromkeys(without_partner, f"not in {shortened(others)}"), **unpaired}
+    why |= {name: reason for name, reason in further.items() if _bare(name) not in known}
+    return UncomparedTasks(dict(sorted(why.items())), of + len(why)) if why else None
+
+
+def _unread(selection: Selection) -> Iterator[tuple[str, str]]:
+    """The tasks whose samples could not be read, each with the file and its line."""
+    for item in selection.left_out:
+        if item.task:
+            yield item.task, f"{item.path}{f':{item.line}' if item.line else ''}: {item.problem}"
+    for task in selection.without_samples:
+        yield task, _NO_SAMPLES
+
+
+def _bare(name: str) -> str:
+    """A task's name without its filter."""
+    return name.split(",")[0]
+
+
+def unpaired_questions(
+    reports: Mapping[str, PairingReport], limits: Mapping[str, float] | None = None
+) -> UnpairedQuestions | None:
+    """The questions that were left out of compared tasks; None where they are few.
+
+    Parameters
+    ----------
+    reports : dict of str to PairingReport
+    limits : dict of str to float, optional
+        By task, the --limit that explains which questions only the first run has.
+
+    Examples
+    --------
+    >>> from consistency.comparison.pairing import Dropped
+    >>> unpaired_questions({"sums": PairingReport(175, dropped={"options differ": Dropped(25, ())})}).clause
+    '25 of 200 questions are left out (options differ)'
+    """
+    limits = limits or {}
+    reasons: dict[str, None] = {}
+    lost: dict[str, int] = {}
+    left, total, many = 0, 0, False
+    for name, report in reports.items():
+        found = {why: item.count for why, item in report.dropped.items() if why != ONLY_SECOND}
+        count = sum(found.values())
+        left, total = left + count, total + report.paired + count
+        many = many or _are_many(count, report.paired + count)
+        limit = limits.get(name)
+        for why in found:
+            reasons[f"--limit {limit:g}" if why == ONLY_FIRST and limit is not None else why] = None
+        lost[name] = sum(
+            count
+            for why, count in found.items()
+            if why not in REPEATED and not (why == ONLY_FIRST and limit is not None)
+        )
+    if not many and not _are_many(left, total):
+        return None
+    everywhere = _are_many(sum(lost.values()), total)
+    own = {
+        name: count
+        for name, count in lost.items()
+        if count and (everywhere or _are_many(count, reports[name].paired + count))
+    }
+    return UnpairedQuestions(left, total, tuple(reasons), own)
+
+
+def limits_of(config: RunConfig, sizes: Mapping[str, int]) -> dict[str, float]:
+    """By task the --limit of a run, where its log holds as many questions as that lets it ask.
+
+    Parameters
+    ----------
+    config : RunConfig
+    sizes : dict of str to int
+        Questions of each task in the log.
+    """
+    limit = config.limit
+    return {} if limit is None else {name: limit for name, size in sizes.items() if limit < 1 or size >= limit}
+
+
+def _are_many(count: int, of: int) -> bool:
+    return count >= _MANY and count >= _MUCH * of
