@@ -161,6 +161,12 @@ _TERMS = (
         _TESTS,
     ),
     Term(
+        "p (joint)",
+        "Of many runs: the p of a change, made larger because many are tested, by the same distribution as the interval beside it.",
+        ("p_simultaneous",),
+        _MANY,
+    ),
+    Term(
         "p (BH)",
         "The p of a task after Benjamini and Hochberg: of the tasks with one below .05, at most 5 % on average have not changed.",
         ("BH", "Benjamini-Hochberg", "false discovery rate"),
@@ -210,8 +216,9 @@ _TERMS = (
     ),
     Term(
         "set of the best",
-        "Of many runs: those that may be the best. With 95 % confidence it holds the run that is (a model confidence set).",
-        ("model confidence set", "may be the best"),
+        "Of many runs: those that may be the best. With 95 % confidence it holds the run that is: those that cannot be told apart from the most "
+        "accurate, all pairs of runs tested together.",
+        ("may be the best",),
         _MANY,
     ),
     Term(

@@ -137,8 +137,8 @@ def of_best(rng: np.random.Generator, n: int) -> tuple[float | bool, ...]:
 _OF_MANY = (
     "all intervals of all tasks together contain the true changes",
     "all intervals of single tasks contain the true changes",
-    "any run like the reference differs from it in all tasks together (p together)",
-    "any run like the reference differs from it in a single task (p together)",
+    "any run like the reference differs from it in all tasks together (p, joint)",
+    "any run like the reference differs from it in a single task (p, joint)",
     "the first harmful run is not harmful, all tasks together",
     "the first harmful run of any single task is not harmful",
     "all intervals of trends of single tasks contain the true ones",

@@ -27,7 +27,7 @@ _NAMED_TASKS = 3
 # Of changes in a sentence.
 _NAMED_CHANGES = 3
 # The head of p-values that are adjusted by the joint distribution of the intervals beside them.
-P_TOGETHER = "p together"
+P_JOINT = "p (joint)"
 
 
 def ends(found: Estimate) -> str:
@@ -81,10 +81,10 @@ def conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
 
 def _changed(found: ManyChanges) -> Iterator[str]:
     """What surely changed for the worse, in tasks together and in single tasks, what for the better, and what is not known to."""
-    told: list[Row] = []
+    told, single = [], False
     for word, way in (("worse", -1), ("better", 1)):
         pools, tasks = found.sure(way)
-        told += pools
+        told, single = [*told, *pools], single or bool(tasks)
         if pools:
             runs = len({label for label, _, _ in pools})
             more = "run" if len(found.pools) == 1 else "change"
@@ -93,7 +93,7 @@ def _changed(found: ManyChanges) -> Iterator[str]:
             runs, moved = len({label for label, _, _ in tasks}), counted(len(tasks), "change")
             yield f"surely {word} in single tasks ({moved} in {counted(runs, 'run')}): {_named(found, tasks, 'change')}"
     unclear = sum(change.direction == 0 for change in found.overall.values())
-    together = "" if len(found.by_task) == 1 else " in all tasks together"
+    together = " in all tasks together" if single else ""
     if unclear == len(found.overall):
         yield f"no change of accuracy{together} distinguishable from chance"
     elif unclear:
@@ -274,7 +274,7 @@ def _legend(found: ManyChanges, heads: Container[str]) -> str:
         "group": pairs_note(found),
     }
     together = f"change in points, with 95 % intervals that hold for all {found.families['runs'].of} together"
-    if P_TOGETHER in heads:
+    if P_JOINT in heads:
         together += ", and p adjusted as they are (largest |t|)"
     return "; ".join([together, *(f"{head}: {text}" for head, text in meanings.items() if head in heads)])
 
@@ -328,7 +328,7 @@ def _of_changes(changes: Sequence[Change | None], layout: Layout) -> list[Column
         ),
         Column("95 % together", tuple("reference" if found is None else ends(found) for found in known)),
         Column(
-            P_TOGETHER, tuple("" if change is None else p_value(change.p_simultaneous) for change in changes), rank=1
+            P_JOINT, tuple("" if change is None else p_value(change.p_simultaneous) for change in changes), rank=1
         ),
     ]
 
@@ -426,7 +426,7 @@ def _trends(found: ManyChanges, most: int | None, layout: Layout) -> Iterator[st
         _names("task", [name for name, _ in rows]),
         Column("points", tuple(points(trend.change.value) for _, trend in rows)),
         Column("95 % together", tuple(ends(trend.change) for _, trend in rows)),
-        Column(P_TOGETHER, tuple(p_value(trend.p_simultaneous) for _, trend in rows), rank=1),
+        Column(P_JOINT, tuple(p_value(trend.p_simultaneous) for _, trend in rows), rank=1),
         _names("first harmful", [trend.first_harmful or "none shown" for _, trend in rows]),
     ]
     yield from lines_of(fitted(table, layout.columns))

@@ -185,12 +185,13 @@ def _methods(comparison: ManyComparison) -> Iterator[str]:
         f"Changes of accuracy have simultaneous 95 % intervals ({unit.describe()}), each at the confidence "
         f"{100 * families['runs'].confidence:.3f} % for all tasks together and {100 * families['tasks'].confidence:.4f} % for "
         "single tasks, from the largest |t| under the joint normal distribution of the estimated correlations (Dunnett 1955; "
-        "Hothorn, Bretz and Westfall 2008). p-values were adjusted by Holm's procedure within the same families."
+        "Hothorn, Bretz and Westfall 2008). p-values of no change were adjusted in one step by the same distribution."
     )
     yield (
         "The probability of being the best is that of a posterior of the true accuracies (normal, with their covariance over the "
         "questions), averaged over three priors of the same weight: all equal, a sample of one normal population, or the most "
         "accurate equal and the others a sample (Röver 2020; Gronau et al. 2021). "
-        "The set of the best is the model confidence set of 95 % (Hansen, Lunde and Nason 2011). Letters are a compact "
-        "letter display (Piepho 2004) of all pairwise differences, tested together."
+        "All pairs of runs were tested together by a bootstrap of the largest |t|. Letters are a compact letter display "
+        "(Piepho 2004) of these tests; the set of the best holds, with 95 % confidence, the best run: it is those that are not told "
+        "apart from the most accurate."
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from consistency.comparison.many.result import ManyComparison, flat_row
 from consistency.comparison.many.text import (
-    P_TOGETHER,
+    P_JOINT,
     chance,
     judgement,
     margin_of,
@@ -115,7 +115,7 @@ def ranking_table(comparison: ManyComparison) -> Table:
         caption="Accuracy in percent with an interval of its own, changes in points with intervals that hold together; p is "
         f"adjusted as they are. May be the best, and group: {pairs_note(comparison)}.",
         head=(
-            *("run", "accuracy, %", "change", P_TOGETHER),
+            *("run", "accuracy, %", "change", P_JOINT),
             *(("without letter bias", "explained by one offset for each letter") if letters else ()),
             *("probability of being the best", "may be the best", "group"),
         ),
@@ -199,7 +199,7 @@ def trend_table(comparison: ManyComparison) -> Table:
         title="Trends",
         caption=f"Change from {series.ends[0]} to {series.ends[1]} by the straight line through all positions, in points; "
         "intervals hold together for all single tasks, and p is adjusted as they are.",
-        head=("task", "by a straight line", P_TOGETHER, "first harmful position"),
+        head=("task", "by a straight line", P_JOINT, "first harmful position"),
         rows=tuple(
             (name, in_points(trend.change), p_value(trend.p_simultaneous), trend.first_harmful or "none shown")
             for name, trend in trends.items()
@@ -242,7 +242,7 @@ def all_table(comparison: ManyComparison) -> Table:
             "before, %",
             "after, %",
             "change",
-            P_TOGETHER,
+            P_JOINT,
             "right → wrong",
             "wrong → right",
             "right → wrong, %",
