@@ -609,7 +609,6 @@ def test_labels_name_runs_and_keep_their_order(logs, call):
         (one, one),
         (one, two, "--policy", "x.yaml"),
         (one, two, "--noise", one, two),
-        (one, two, "--format", "github"),
         (one, two, "--tasks", "sampled"),
         (one, two, "--order", "1,2,3,4"),
         (one, "--order", "auto"),

@@ -162,7 +162,8 @@ _TERMS = (
     ),
     Term(
         "p (joint)",
-        "Of many runs: the p of a change, made larger because many are tested, by the same distribution as the interval beside it.",
+        "Of many runs: the p of a change, made larger because many are tested, by the same distribution as the interval "
+        "beside it.",
         ("p_simultaneous",),
         _MANY,
     ),
@@ -216,8 +217,8 @@ _TERMS = (
     ),
     Term(
         "set of the best",
-        "Of many runs: those that may be the best. With 95 % confidence it holds the run that is: those that cannot be told apart from the most "
-        "accurate, all pairs of runs tested together.",
+        "Of many runs: those that may be the best. With 95 % confidence it holds the run that is: those that cannot be told "
+        "apart from the most accurate, all pairs of runs tested together.",
         ("may be the best",),
         _MANY,
     ),

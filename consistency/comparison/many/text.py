@@ -327,9 +327,7 @@ def _of_changes(changes: Sequence[Change | None], layout: Layout) -> list[Column
             styles=styles if layout.styles else (),
         ),
         Column("95 % together", tuple("reference" if found is None else ends(found) for found in known)),
-        Column(
-            P_JOINT, tuple("" if change is None else p_value(change.p_simultaneous) for change in changes), rank=1
-        ),
+        Column(P_JOINT, tuple("" if change is None else p_value(change.p_simultaneous) for change in changes), rank=1),
     ]
 
 

@@ -192,6 +192,6 @@ def _methods(comparison: ManyComparison) -> Iterator[str]:
         "questions), averaged over three priors of the same weight: all equal, a sample of one normal population, or the most "
         "accurate equal and the others a sample (Röver 2020; Gronau et al. 2021). "
         "All pairs of runs were tested together by a bootstrap of the largest |t|. Letters are a compact letter display "
-        "(Piepho 2004) of these tests; the set of the best holds, with 95 % confidence, the best run: it is those that are not told "
-        "apart from the most accurate."
+        "(Piepho 2004) of these tests; the set of the best, which holds the best run with 95 % confidence, is those that are not "
+        "told apart from the most accurate."
     )
