@@ -81,7 +81,8 @@ def conclusions(found: ManyChanges) -> Iterator[tuple[str, ...]]:
 
 def _changed(found: ManyChanges) -> Iterator[str]:
     """What surely changed for the worse, in tasks together and in single tasks, what for the better, and what is not known to."""
-    told, single = [], False
+    told: list[Row] = []
+    single = False
     for word, way in (("worse", -1), ("better", 1)):
         pools, tasks = found.sure(way)
         told, single = [*told, *pools], single or bool(tasks)
