@@ -113,7 +113,7 @@ def test_figures_equal_an_independent_recomputation_from_the_files(qwen, test_da
     assert qwen.overall.kl_largest["kl"] == pytest.approx(least, abs=1e-10)
     # The printed p is that of a loss that was not seen, and so of the printed interval.
     (line,) = (line for line in qwen.to_text().splitlines() if line.startswith("gold option's probability"))
-    p = float(line.split("p = ")[1].split(";")[0])
+    p = float(line.split("p = ")[1].split(" ")[0])
     assert p == pytest.approx(2 * np.mean(weights @ [*moved, -1.0] < 0), rel=0.2)
     assert qwen.overall.trimmed["kl"].value == pytest.approx(stats.trim_mean(kl, 0.2), abs=1e-10)
     correct = np.array([[item["acc"] for item in side] for side in rows])

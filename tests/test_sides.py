@@ -304,8 +304,11 @@ def test_the_command_prints_writes_and_judges(sides: tuple[list[Path], list[Path
     assert document.by_task["pool"].estimates["kl"].value == pytest.approx(stored)
     for arguments in (["--before", a1], [a1, "--before", a1, "--after", b1], [a1]):
         assert runner.invoke(app, ["compare", *arguments]).exit_code == 2
-    refused = runner.invoke(app, ["compare", *apart, "--format", "markdown"])
-    assert refused.exit_code == 2
+    page = runner.invoke(app, ["compare", *apart, "--format", "markdown", *gate[:2]])
+    assert page.exit_code == 1
+    assert "❌ 0 of 1 conditions passed:" in page.stdout
+    assert "| `pool` | 120 |" in page.stdout
+    assert runner.invoke(app, ["compare", *apart, "--policy", "x.yaml"]).exit_code == 2
 
 
 def test_a_prompt_shows_a_few_lines(found: SideComparison) -> None:

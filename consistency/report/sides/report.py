@@ -170,7 +170,8 @@ def _change_table(rows: Mapping[str, SideSection]) -> Table:
         "changes",
         "Accuracy",
         "Means over the runs, in percent; changes in points. p (Holm) is of no change, adjusted over the tasks; p of all of them "
-        "together is of that alone.",
+        "together is of that alone. Each interval is 95 % for its row alone, and not adjusted; that of a task which the verdict "
+        "names is wider, since the task was chosen for its large change.",
         (
             "task",
             "change",
