@@ -125,7 +125,7 @@ def test_a_task_that_was_not_compared_is_in_the_verdict_and_passes_no_gate(
 def test_the_page_says_first_what_was_not_compared(logs: tuple[Path, Path], call: Call, tmp_path: Path) -> None:
     cut(samples(logs[1], "t_law"))
     assert call("compare", *logs, *CONDITION, "--out", tmp_path / "report")[0] == 2
-    page = (tmp_path / "report" / "report.html").read_text()
+    page = (tmp_path / "report" / "report.html").read_text().replace("<wbr>", "")
     (gap,) = compare(*logs).gaps
     first, gate = page.index(gap.clause), page.index('<div class="gate incomplete">')
     assert max(first, gate) < page.index("<section")
