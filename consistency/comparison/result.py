@@ -44,7 +44,7 @@ from consistency.comparison.sentences import (
 from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, run_notes, settings_clause
 from consistency.comparison.slice_result import Slices
 from consistency.comparison.truncation import TruncatedPrompts, length_clause
-from consistency.comparison.views import function_of
+from consistency.comparison.views import Drawn, function_of
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig, limit_lines, programs, was_limited
 from consistency.statistics.selection_bias import SelectionBias
@@ -53,7 +53,6 @@ from consistency.support.text import p_equals, shortened
 from consistency.support.version import VERSION
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from pandas import DataFrame
 
 SCHEMA_VERSION = 2
@@ -105,7 +104,7 @@ class TaskNames:
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison(Concluded):
+class Comparison(Concluded, Drawn):
     """Two runs compared.
 
     Attributes
@@ -173,6 +172,7 @@ or SelectionBias
     task_sampling: TaskSampling = "fixed"
     clusters: tuple[Clusters, ...] = ()
     slices: Mapping[str, Slices] = field(default_factory=dict)
+    _plot = "pair_plot"
 
     @property
     def pools(self) -> tuple[Section, ...]:
@@ -222,7 +222,7 @@ or SelectionBias
     @property
     def gaps(self) -> tuple[Gap, ...]:
         """Tasks that were not compared, and questions that were left out."""
-        return tuple(item for item in self.warnings if isinstance(item, UncomparedTasks | UnpairedQuestions))
+        return tuple(item for item in self.warnings if isinstance(item, Gap))
 
     @property
     def not_compared(self) -> Mapping[str, str]:
@@ -277,7 +277,7 @@ or SelectionBias
             *(item.to_text() for item in self.clusters),
             *(item.to_text() for item in self.settings),
             # What is missing stands above, file by file and task by task.
-            *(item.to_text() for item in self.warnings if item not in self.gaps),
+            *(item.to_text() for item in self.warnings if not isinstance(item, Gap)),
         )
 
     @property
@@ -355,21 +355,6 @@ or SelectionBias
         """
         frame: DataFrame = function_of("pair_frame")(self, of)
         return frame
-
-    def plot(self, axes: Axes | None = None) -> Axes:
-        """Draw the largest changes of accuracy with their intervals.
-
-        Parameters
-        ----------
-        axes : matplotlib.axes.Axes, optional
-            New ones of pyplot by default.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-        """
-        drawn: Axes = function_of("pair_plot")(self, axes)
-        return drawn
 
     def write(self, out: str | Path) -> Path:
         """Write the report of the comparison into a folder, see `consistency.write_comparison`; its `report.html`."""

@@ -6,7 +6,10 @@ Comparisons have methods for it, as data frames do, so that those who hold one n
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 View = Literal[
     "pair_html",
@@ -38,3 +41,24 @@ def provide(view: View, find: Callable[[], Callable[..., Any]]) -> None:
 def function_of(view: View) -> Callable[..., Any]:
     """The function of a view."""
     return _FOUND[view]()
+
+
+class Drawn:
+    """What draws its changes of accuracy."""
+
+    _plot: ClassVar[View]
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the largest changes of accuracy with their intervals, or of many runs the change of each.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes, optional
+            New ones of pyplot by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        drawn: Axes = function_of(self._plot)(self, axes)
+        return drawn

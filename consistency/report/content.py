@@ -172,14 +172,14 @@ class KeyNumber:
     interval: str = ""
 
 
-Outcomes = Literal["passed", "inconclusive", "incomplete", "failed"]
+GateOutcome = Literal["passed", "inconclusive", "incomplete", "failed"]
 
 
 @dataclass(frozen=True)
 class Gate:
     """Whether the conditions and the policy that a comparison had to keep were kept, with a line for each."""
 
-    outcome: Outcomes
+    outcome: GateOutcome
     lines: tuple[str, ...]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from consistency.comparison.conditions import Check
 from consistency.comparison.decision import Outcome, PolicyOutcome
 from consistency.comparison.gaps import incomplete
-from consistency.report.content import Gate, Outcomes
+from consistency.report.content import Gate, GateOutcome
 
 
 def gate_of(
@@ -34,5 +34,5 @@ def gate_of(
     lines = [*(item.to_text() for item in ordered), *([] if policy is None else policy.to_lines())]
     if missing:
         lines.insert(0, str(incomplete(missing)))
-    outcome: Outcomes = "failed" if failed else "incomplete" if missing else "inconclusive" if doubtful else "passed"
+    outcome: GateOutcome = "failed" if failed else "incomplete" if missing else "inconclusive" if doubtful else "passed"
     return Gate(outcome, tuple(lines))

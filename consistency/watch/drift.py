@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from consistency.comparison.compare import compare
-from consistency.comparison.gaps import SameRun
+from consistency.comparison.gaps import Doubt
 from consistency.comparison.pairing import ONLY_FIRST, ONLY_SECOND, PairingReport
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
@@ -326,8 +326,7 @@ def _notes(comparison: Comparison, step: int, *, own: bool) -> Iterator[str]:
     yield from (item.to_text() for item in comparison.clusters)
     yield from (item.to_text() for item in comparison.settings)
     # What is missing stands above.
-    warnings = (item for item in comparison.warnings if item not in comparison.gaps)
-    yield from (item.to_text() for item in warnings if not isinstance(item, SelectionBias | SameRun))
+    yield from (item.to_text() for item in comparison.warnings if not isinstance(item, SelectionBias | Doubt))
 
 
 def _section(comparison: Comparison, scope: str, tasks: Sequence[str]) -> Section | None:

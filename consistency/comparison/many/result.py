@@ -12,20 +12,21 @@ from consistency.comparison.many.values import Change, ManyChanges
 from consistency.comparison.printed import Layout, conclusion_lines
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.sentences import Concluded
-from consistency.comparison.views import function_of
+from consistency.comparison.views import Drawn, function_of
 from consistency.support.frames import frame_of
 from consistency.support.terminal import PLAIN
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from pandas import DataFrame
 
 SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, repr=False)
-class ManyComparison(ManyChanges, Concluded):
+class ManyComparison(ManyChanges, Concluded, Drawn):
     """Many runs compared with one reference; the attributes are those of `ManyChanges`."""
+
+    _plot = "many_plot"
 
     @property
     def conclusions(self) -> tuple[tuple[str, ...], ...]:
@@ -80,21 +81,6 @@ class ManyComparison(ManyChanges, Concluded):
             If pandas is not installed.
         """
         return frame_of([flat_row(label, name, change, self.margin) for label, name, change in self.rows()])
-
-    def plot(self, axes: Axes | None = None) -> Axes:
-        """Draw the change of each run with its simultaneous interval.
-
-        Parameters
-        ----------
-        axes : matplotlib.axes.Axes, optional
-            New ones of pyplot by default.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-        """
-        drawn: Axes = function_of("many_plot")(self, axes)
-        return drawn
 
     def to_text(self, most: int | None = None, columns: int | None = None, *, styles: bool = False) -> str:
         """What was found, the ranking and the largest changes, for a terminal.

@@ -345,11 +345,7 @@ def _add(
     identical, truncated = identical_logprobs(paired, one.config, two.config), truncated_prompts(one, two, names)
     unexplained = unexplained_prompts(settings, names, reports)
     clauses = [item.clause for item in (identical, truncated) if item is not None]
-    beside[name] = Beside(
-        tuple(leading(settings)),
-        unexplained is not None,
-        tuple(clauses),
-    )
+    beside[name] = Beside(tuple(leading(settings)), unexplained is not None, tuple(clauses))
     yield from (item.to_text() for item in (identical, unexplained, truncated) if item is not None)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from consistency.comparison.clusters import AUTO
 from consistency.comparison.compare import compare
-from consistency.comparison.gaps import SameRun, UncomparedTasks, UnpairedQuestions
+from consistency.comparison.gaps import Doubt
 from consistency.comparison.result import Comparison
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.sampling import Analysis, check_margin
@@ -157,7 +157,7 @@ def _uncompared(tasks: Mapping[str, TaskRuns], measured: Mapping[str, MeasuredRu
 
 def _of_pair(found: Comparison) -> SideComparison:
     """A comparison of one run with one other."""
-    gaps = tuple(item for item in found.warnings if isinstance(item, SameRun | UncomparedTasks | UnpairedQuestions))
+    gaps = tuple(item for item in found.warnings if isinstance(item, Doubt))
     runs = [
         (ComparedRun(f"{side} 1", path, config, selection, sources),)
         for side, path, config, selection, sources in zip(

@@ -22,14 +22,13 @@ from consistency.comparison.sides.text import (
     summary,
     unsure_task,
 )
-from consistency.comparison.views import function_of
+from consistency.comparison.views import Drawn, function_of
 from consistency.logs.run_config import model_name
 from consistency.support.terminal import PLAIN
 from consistency.support.text import counted
 from consistency.support.version import VERSION
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from pandas import DataFrame
 
 SCHEMA_VERSION = 1
@@ -54,7 +53,7 @@ class Changes:
 
 
 @dataclass(frozen=True, repr=False)
-class SideComparison(Concluded):
+class SideComparison(Concluded, Drawn):
     """Two sides of several runs compared.
 
     Attributes
@@ -93,6 +92,7 @@ class SideComparison(Concluded):
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     warnings: tuple[Doubt, ...] = ()
+    _plot = "sides_plot"
 
     @property
     def pools(self) -> tuple[SideSection, ...]:
@@ -230,21 +230,6 @@ class SideComparison(Concluded):
         """
         frame: DataFrame = function_of("sides_frame")(self)
         return frame
-
-    def plot(self, axes: Axes | None = None) -> Axes:
-        """Draw the largest changes of accuracy with their intervals.
-
-        Parameters
-        ----------
-        axes : matplotlib.axes.Axes, optional
-            New ones of pyplot by default.
-
-        Returns
-        -------
-        matplotlib.axes.Axes
-        """
-        drawn: Axes = function_of("sides_plot")(self, axes)
-        return drawn
 
     def to_text(self, most: int | None = None, columns: int | None = 80, *, styles: bool = False) -> str:
         """What was found and compared, tables for a terminal, and what a reader must know.
