@@ -103,7 +103,7 @@ def after(
     show(comparison.to_text(MOST_TASKS, columns=columns(), styles=shows_colours()) + "\n", styles=True)
     if trained.began_from is not None:
         found.append(
-            f"The training began from {trained.began_from} (lora_model_dir): what that had taught is part of the change"
+            f"The training began from {trained.began_from} (lora_model_dir): what this had been taught is part of the change"
         )
     say_sentences(
         *(item.to_text() for item in checks),

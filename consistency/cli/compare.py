@@ -51,12 +51,12 @@ def read_margin(given: str | float) -> float:
         return float(points["number"]) / 100 if points else float(text)
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is no change: a fraction such as 0.01, or points such as '1 point'"
+            f"{text!r} is not a change of accuracy: give a fraction such as 0.01, or points such as '1 point'"
         ) from None
 
 
 class Missing(StrEnum):
-    """What follows for conditions where something was not compared."""
+    """What `--fail-if` does where something was not compared: exit code 2, or judge the rest."""
 
     ERROR = "error"
     IGNORE = "ignore"
@@ -101,8 +101,8 @@ def compare(
     missing: Annotated[
         Missing,
         typer.Option(
-            help="What follows for --fail-if where tasks or questions of BEFORE were not compared: exit code 2, or nothing. A "
-            "policy has a key of this name."
+            help="With --fail-if, where tasks or questions of BEFORE were not compared: end with exit code 2 (error), or judge "
+            "what was compared (ignore). A policy has a key of this name."
         ),
     ] = Missing.ERROR,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - for standard output.")] = None,
@@ -258,7 +258,7 @@ def compare(
     if not several:
         raise typer.BadParameter("Missing argument 'AFTER': a second run, or several")
     if reference is not None or any(several[path] for path in after or ()):
-        raise typer.BadParameter("--label: two runs are called before and after; names are for several")
+        raise typer.BadParameter("--label is for several runs: two are called before and after")
     if order is not None:
         raise typer.BadParameter("--order is for several runs: give BEFORE and two or more others")
     (other,) = several

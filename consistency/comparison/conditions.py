@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from consistency.comparison.numbers import digits_beside
+from consistency.comparison.odd_scores import OddScores
 from consistency.comparison.quantities import QUANTITIES, Quantity, quantity_named, read_number
 from consistency.comparison.section import Section, Sections
 from consistency.errors import InputError
@@ -82,8 +83,8 @@ class Check:
         What these are: "tasks", "groups", "tasks and groups", "runs", "runs and metrics", "runs and tasks".
     lacking : int
         How many more have no such number.
-    odd : tuple of str
-        Of scores there that decide nothing, as a verdict says it.
+    odd : OddScores or None
+        Scores there that decide nothing.
     estimate : Estimate
         In the quantity's own numbers.
     outcome : {"holds", "does not hold", "unclear", "undefined"}
@@ -97,7 +98,7 @@ class Check:
     of: int = 1
     among: str = "tasks"
     lacking: int = 0
-    odd: tuple[str, ...] = ()
+    odd: OddScores | None = None
 
     @property
     def failed(self) -> bool:
@@ -118,8 +119,8 @@ class Check:
             text += " exact (Clopper–Pearson)" if found.method == "exact" else ""
         if found.undefined:
             text += f" without {found.undefined} of {found.undefined + found.n} questions, which have no finite value"
-        elif self.odd:
-            text += f" ({'; '.join(self.odd)})"
+        elif self.odd is not None and self.odd.clauses:
+            text += f" ({'; '.join(self.odd.clauses)})"
         if "uneven labels" in found.warnings:
             text += f" ({CAVEATS['uneven labels']})"
         if self.outcome == "undefined":
@@ -339,8 +340,7 @@ def judged(condition: Condition, section: Section, confidence: float = 0.95) -> 
             f"--fail-if {condition.text!r}: {section.name} has no {condition.quantity.name.replace('_', ' ')}",
             expected=f"one of {has}",
         )
-    odd = () if section.odd_scores is None else section.odd_scores.clauses
-    return Check(condition, section.name, found, _outcome(condition, found), odd=odd)
+    return Check(condition, section.name, found, _outcome(condition, found), odd=section.odd_scores)
 
 
 def _outcome(condition: Condition, found: Estimate) -> Outcome:

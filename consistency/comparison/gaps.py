@@ -131,8 +131,8 @@ def incomplete(missing: Sequence[str]) -> InputError:
         See `missing_of`.
     """
     return InputError(
-        f"what was not compared may break a condition: {'; '.join(missing)}",
-        do="evaluate again, or judge without it: --missing ignore",
+        f"the comparison is incomplete, and what it lacks may break a condition: {'; '.join(missing)}",
+        do="evaluate again, or judge what there is: --missing ignore",
     )
 
 
@@ -142,8 +142,9 @@ def check_not_itself(warnings: Iterable[object], path: str | Path) -> None:
     Parameters
     ----------
     warnings : iterable
+        Of a comparison.
     path : path-like
-        Of its log.
+        Of the run's log.
 
     Raises
     ------
@@ -152,7 +153,7 @@ def check_not_itself(warnings: Iterable[object], path: str | Path) -> None:
     """
     if any(isinstance(item, SameRun) for item in warnings):
         raise InputError(
-            "one run, compared with itself: no condition or policy judges it", do="name two runs", path=path
+            "this run is compared with itself, which no condition or policy can judge", do="name two runs", path=path
         )
 
 

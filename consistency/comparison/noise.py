@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency.comparison.numbers import listed_points, points
+from consistency.comparison.numbers import listed_changes, points
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
@@ -29,6 +29,8 @@ ALPHA = 0.05
 # With fewer questions that turn in one pair alone, the mean excess is too far from normal.
 _FEW = 40
 # Judged by the answers that turn from right to wrong.
+# Of tasks in a line.
+_MOST_NAMED = 5
 _OF_TURNS = ("delta_accuracy", "harmful_flips")
 ONE_DIFFERENCE = (
     "noise: two runs give one difference, so how far whole runs differ is known with one degree of freedom, and the interval "
@@ -142,7 +144,7 @@ class NoiseComparison:
         tasks = [self.by_section[name] for name in comparison.by_task if name in self.by_section]
         if len(tasks) > 1:
             beyond = sorted((t for t in tasks if t.exceeded), key=lambda t: -(t.excess.value or 0.0))
-            named = listed_points([(task.name, task.excess.value) for task in beyond], 5)
+            named = listed_changes([(task.name, task.excess) for task in beyond[:_MOST_NAMED]], len(beyond), "task")
             lines.append(
                 f"noise: more than between two runs in {len(beyond)} of {len(tasks)} tasks (Holm)"
                 + (f": {named}" if beyond else "")

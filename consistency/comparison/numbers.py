@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from consistency.statistics.estimates import Estimate
-from consistency.support.text import decimal, shortened
+from consistency.support.text import counted, decimal
 
 # More digits than one tell at most so many.
 _FURTHER = 2
@@ -22,16 +22,17 @@ def points(x: float | None, digits: int = 1) -> str:
     return "–" if x is None else decimal(100 * x, digits, "+")
 
 
-def listed_points(changes: Sequence[tuple[str, float | None]], most: int) -> str:
-    """Names with their changes, at most so many of them; the unit is said once, behind the first number.
+def listed_changes(changes: Sequence[tuple[str, Estimate]], of: int, noun: str) -> str:
+    """Names with their changes in points and intervals, and how many more such nouns there are.
 
     Examples
     --------
-    >>> listed_points([("virology", -0.45), ("anatomy", -0.3), ("law", -0.1)], most=2)
-    'virology -45.0 points, anatomy -30.0 and 1 more'
+    >>> listed_changes([("law", Estimate(-0.1, 0.05, -0.2, -0.01, 40))], of=3, noun="task")
+    'law -10.0 [-20.0, -1.0] points and 2 more tasks'
     """
-    units = (" points", *[""] * len(changes))
-    return shortened([f"{name} {points(x)}{unit}" for (name, x), unit in zip(changes, units, strict=False)], most)
+    named = ", ".join(f"{name} {points_of(change)}" for name, change in changes)
+    more = of - len(changes)
+    return f"{named} points" + (f" and {counted(more, f'more {noun}')}" if more else "")
 
 
 def percent(x: float | None) -> str:

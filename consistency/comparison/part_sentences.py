@@ -120,6 +120,6 @@ def _prior_lines(prior: Prior, kind: str) -> Iterator[str]:
         )
     elif prior.n < _MANY_ENOUGH:
         yield (
-            f"in fewer than some {_MANY_ENOUGH} questions uneven gold {kind}s are not always found, with which the two parts of "
-            "the change of accuracy mislead"
+            f"with fewer than some {_MANY_ENOUGH} questions uneven gold {kind}s may not be found; the two parts of the change of "
+            "accuracy then mislead"
         )

@@ -233,7 +233,7 @@ or SelectionBias
         }
 
     def lacks(self, name: str, section: Section) -> Iterator[str]:
-        """What a section has not, and a policy asks for: tasks, questions, scores that decide anything.
+        """What a section lacks that a policy asks for: tasks, questions, scores that decide anything.
 
         Parameters
         ----------

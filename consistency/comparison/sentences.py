@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from consistency.comparison.changed_most import change_among
-from consistency.comparison.numbers import digits_of, interval, points, points_interval, points_of
+from consistency.comparison.numbers import digits_of, interval, listed_changes, points, points_interval
 from consistency.comparison.odd_scores import OddScores
 from consistency.comparison.pairing import Dropped
 from consistency.comparison.part_sentences import letters_clause
@@ -381,9 +381,8 @@ def _change(task: Section) -> float:
 
 def _listed(tasks: Sequence[Section], of: int) -> str:
     """The tasks that fell most, then those that rose, each with its change and the interval that tables of so many tasks have."""
-    shown, more = tasks[:_MOST_TASKS], len(tasks) - _MOST_TASKS
-    named = ", ".join(f"{short_name(task.name)} {points_of(change_among(task, of))}" for task in shown)
-    return f"{named} points" + (f" and {counted(more, 'more task')}" if more > 0 else "")
+    named = [(short_name(task.name), change_among(task, of)) for task in tasks[:_MOST_TASKS]]
+    return listed_changes(named, len(tasks), "task")
 
 
 def _macro(section: Section) -> str:

@@ -29,7 +29,7 @@ _REASONS: Mapping[NoEffect, str] = {
     "": "",
     "same prompts": ", but all prompts are the same",
     "same questions": ", but all questions are the same",
-    "same shared questions": ", but the questions of both are the same",
+    "same shared questions": ", but the questions that both were asked are the same",
     "not used": ", which no task here uses",
     "never": ", which moves no score",
 }

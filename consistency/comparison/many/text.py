@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 
 from consistency.comparison.many.metrics import MetricOfRun
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Row, Trend, largest_first
-from consistency.comparison.numbers import digits_of, percent, points, points_interval, points_of
+from consistency.comparison.numbers import digits_of, listed_changes, percent, points, points_interval
 from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.printed import Layout, conclusion_lines, metric_row
 from consistency.comparison.sentences import ALPHA, NOT_KNOWLEDGE, readability_clauses, short_name, ways
@@ -111,13 +111,11 @@ def _changed(found: ManyChanges) -> Iterator[str]:
 
 def _named(found: ManyChanges, rows: Sequence[Row], noun: str) -> str:
     """The first changes with their intervals, and how many more there are."""
-    each = [
-        f"{label if name == found.main else f'{short_name(name)} of {label}'} {points_of(change.simultaneous)}"
+    named = [
+        (label if name == found.main else f"{short_name(name)} of {label}", change.simultaneous)
         for label, name, change in rows[:_NAMED_CHANGES]
     ]
-    more = len(rows) - len(each)
-    rest = f" and {counted(more, f'more {noun}')}" if more else ""
-    return f"{', '.join(each)} points{rest}"
+    return listed_changes(named, len(rows), noun)
 
 
 def _first(clauses: Sequence[str], noun: str) -> Iterator[str]:
@@ -309,9 +307,12 @@ def pairs_note(found: ManyChanges) -> str:
     )
     if not sure:
         return note
-    whose = "its change is" if len(sure) == 1 else "their changes are"
-    alone = f"so many pairs ask for more than the changes from {found.reference.label} alone"
-    return f"{note}; of {shortened(sure, _NAMED)} {whose} sure all the same: {alone}"
+    which = "the change" if len(sure) == 1 else "the changes"
+    verb = "is" if len(sure) == 1 else "are"
+    return (
+        f"{note}; {which} of {shortened(sure, _NAMED)} from {found.reference.label} {verb} sure nevertheless, since fewer "
+        "changes than pairs are tested together"
+    )
 
 
 def border_note(found: ManyChanges) -> str:
@@ -324,8 +325,8 @@ def border_note(found: ManyChanges) -> str:
     if not apart:
         return ""
     return (
-        f"at the border p and the interval do not agree ({shortened(apart, _NAMED_CHANGES)}): p is of the exact test or of sign "
-        "flips, and a change is sure where the interval excludes 0"
+        f"p and the interval do not agree on {shortened(apart, _NAMED_CHANGES)}, since p is of another test (the exact one, or "
+        "sign flips); a change is called sure where its interval excludes 0"
     )
 
 

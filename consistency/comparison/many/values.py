@@ -354,8 +354,7 @@ class ManyChanges:
         """The changes that are surely for the worse (-1) or the better (1): of tasks together, and of single tasks.
 
         The largest comes first. Of single tasks each run's largest comes before any second one, and runs of which nothing else
-        is said before those that changed in tasks together: no run hides the others. A task that is a pool of its own is in the
-        pools alone.
+        is said before those that changed in tasks together. A task that is a pool of its own is in the pools alone.
         """
         pools, tasks = (
             sorted(

@@ -166,7 +166,7 @@ def _of_chunks(output: _Output, file: Path) -> Iterator[Answer]:
         line, last, *_ = output.chunks[-1]
         raise InputError(
             f"ends after chunk {last}",
-            expected="the line Mean KLD of all chunks, with the mean so far of the last",
+            expected="behind the table a line Mean KLD, with the number of the last chunk",
             do="run it to its end, and save all that is printed",
             path=file,
             line=line,

@@ -109,7 +109,7 @@ def plot(comparison: Comparison, axes: Axes | None = None) -> Axes:
 
 
 def plot_changes(by_task: Mapping[str, Section], pooled: Sequence[Section], axes: Axes | None) -> Axes:
-    """The same of tasks and what pools them.
+    """The axes on which the largest changes of some tasks, and those of what pools them, are drawn.
 
     Raises
     ------
