@@ -181,6 +181,19 @@ def test_a_limit_explains_the_questions_that_it_leaves_out(tmp_path: Path, write
     # Thirty of each of three tasks, in one line.
     assert sum("only in the first log" in line for line in found.to_text().splitlines()) == 1
     assert call("compare", *logs, *CONDITION)[0] == 0
+    # Of sides, questions that runs without a limit lack are lost all the same: of those beyond the limit as well.
+    again = write(tmp_path / "again", lambda task, number: [score - 0.2 for score in known(task, number)])
+    sides = ("compare", "--before", logs[0], again, "--after", logs[1])
+    (warning,) = compare_sides([logs[0], again], [logs[1]]).warnings
+    assert isinstance(warning, UnpairedQuestions)
+    assert (warning.questions, warning.of, warning.reasons, warning.lost) == (90, 120, ("--limit 10",), {})
+    assert call(*sides, *CONDITION)[0] == 0
+    path = samples(again, "t_law")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:20]))
+    (warning,) = compare_sides([logs[0], again], [logs[1]]).warnings
+    assert isinstance(warning, UnpairedQuestions)
+    assert (warning.questions, warning.of, warning.lost) == (90, 120, {"t_law": 20})
+    assert call(*sides, *CONDITION)[0] == 2
     # Fewer than the limit lets the run ask are lost.
     path = samples(logs[1], "t_law")
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:5]))

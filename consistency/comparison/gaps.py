@@ -185,7 +185,7 @@ def uncompared_tasks(
 
     Notes
     -----
-    No gap is what only the other runs hold, and what only the results name, of which no run holds samples.
+    Tasks that only the other runs hold, and tasks that the results name and of which no run holds samples, are no gap.
     """
     bare = {_bare(name) for name in compared}
     unread = {name: dict(_unread(run.selection)) if every else {} for name, run in runs.items()}

@@ -12,10 +12,19 @@ import numpy as np
 
 from consistency.comparison.clusters import Clusters, ItemClusters, find_clusters
 from consistency.comparison.filters import by_filter, choose_filters
-from consistency.comparison.gaps import Doubt, uncompared_tasks, unpaired_questions
+from consistency.comparison.gaps import Doubt, limits_of, uncompared_tasks, unpaired_questions
 from consistency.comparison.groups import TaskGroup, read_groups
 from consistency.comparison.identical import identical_logprobs
-from consistency.comparison.pairing import Dropped, PairingReport, Pairs, notes_of, pair
+from consistency.comparison.pairing import (
+    ONLY_FIRST,
+    ONLY_SECOND,
+    REPEATED,
+    Dropped,
+    PairingReport,
+    Pairs,
+    notes_of,
+    pair,
+)
 from consistency.comparison.runs import ComparedRun, common_tasks, comparable, same_kind, same_run
 from consistency.comparison.settings import (
     SettingDifference,
@@ -28,6 +37,7 @@ from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
+from consistency.support.arrays import Integers
 from consistency.support.progress_line import Tell
 from consistency.support.text import counted, shortened
 
@@ -122,10 +132,27 @@ class Beside:
 
 @dataclass(eq=False)
 class _Task:
-    """A task of the first run while the others are read: its answers, and theirs paired with it."""
+    """A task of the first run while the others are read: its answers, theirs paired with it, and their --limit."""
 
     scores: Scores
     others: dict[str, Pairs] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
+
+    def left_out(self, rows: Integers) -> PairingReport:
+        """How many questions are left out of all runs where only these rows stay: what --limit explains, and the rest."""
+        known = np.ones(len(self.scores), dtype=bool)
+        otherwise = 0
+        for other, pairs in self.others.items():
+            if other in self.limits:
+                dropped = pairs.report.dropped
+                otherwise += sum(
+                    found.count for why, found in dropped.items() if why not in (ONLY_FIRST, ONLY_SECOND, *REPEATED)
+                )
+            else:
+                known &= np.isin(self.scores.doc_id, pairs.before.doc_id)
+        explained = max(int(known.sum()) - len(rows) - otherwise, 0)
+        counts = {ONLY_FIRST: explained, "not answered by all runs": len(self.scores) - len(rows) - explained}
+        return PairingReport(len(rows), dropped={why: Dropped(count, ()) for why, count in counts.items() if count})
 
 
 def read_sides(
@@ -173,6 +200,7 @@ def read_sides(
     notes += [f"{shortened(names)}: {note}" for note, names in odd.items()]
     tasks: dict[str, TaskRuns] = {}
     unpaired: dict[str, str] = {}
+    reports: dict[str, PairingReport] = {}
     for name, task in found.items():
         lacking = [other for other, _ in others if other not in task.others]
         if lacking:
@@ -187,6 +215,7 @@ def read_sides(
             notes.append(f"{name} is left out: {unpaired[name]}")
             continue
         tasks[name] = _aligned(task, rows, len(before))
+        reports[name] = task.left_out(rows)
         if len(rows) < len(task.scores):
             short = [f"{other} has {len(p)}" for other, p in task.others.items() if len(p) < len(task.scores)]
             notes.append(
@@ -208,6 +237,11 @@ def read_sides(
     sized = {name: task.asked for name, task in tasks.items()}
     groups = read_groups(first.config, sized, {name: task.before[0].filter for name, task in tasks.items()})
     told = [ComparedRun.of(name, run) for name, run in runs.items()]
+    limits = {name: min(found[name].limits.values()) for name in tasks if found[name].limits}
+    gaps = (
+        uncompared_tasks(runs, tasks, (), unpaired, of=len(tasks)),
+        unpaired_questions(reports, limits),
+    )
     return Answers(
         (tuple(told[: len(before)]), tuple(told[len(before) :])),
         tasks,
@@ -215,7 +249,7 @@ def read_sides(
         clusters,
         (*notes, *(item.to_text() for item in clusters)),
         (*doubts_of(beside, len(before)), *copies),
-        _gaps(runs, tasks, unpaired),
+        tuple(item for item in gaps if item is not None),
     )
 
 
@@ -254,20 +288,6 @@ def doubts_of(beside: Mapping[str, Beside], before: int) -> Iterator[str]:
     first, *_ = beside
     for clause, names in named.items():
         yield f"between {first} and {shortened(names, 3)} {clause}"
-
-
-def _gaps(runs: Mapping[str, Run], tasks: Mapping[str, TaskRuns], unpaired: Mapping[str, str]) -> tuple[Doubt, ...]:
-    """What was not compared: tasks that some run lacks, and questions that some run did not answer."""
-    reports = {}
-    for name, task in tasks.items():
-        left_out = task.asked - len(task)
-        dropped = {"not answered by all runs": Dropped(left_out, ())} if left_out else {}
-        reports[name] = PairingReport(len(task), dropped=dropped)
-    found = (
-        uncompared_tasks(runs, tasks, (), unpaired, of=len(tasks)),
-        unpaired_questions(reports),
-    )
-    return tuple(item for item in found if item is not None)
 
 
 def _held(found: Mapping[str, _Task], other: str | None) -> dict[str, Scores]:
@@ -336,6 +356,10 @@ def _add(
             yield f"{task}: {dropped.count} {reason}"
         if len(pairs):
             paired[task] = found[task].others[name] = pairs
+    for task, limit in limits_of(
+        run.config, {task: len(filtered.after.tasks[chosen[task]]) for task in paired}
+    ).items():
+        found[task].limits[name] = limit
     one = replace(first, tasks={**filtered.before.tasks, **{task: pairs.before for task, pairs in paired.items()}})
     two = replace(run, tasks={**filtered.after.tasks, **{chosen[task]: pairs.after for task, pairs in paired.items()}})
     names = {task: chosen[task] for task in paired}
