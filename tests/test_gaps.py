@@ -279,6 +279,11 @@ def test_many_runs_and_sides_have_the_same_doubts(tmp_path: Path, write: Write, 
     sides = compare_sides([base, good], [damaged])
     assert gap.clause in sides.verdict
     assert call("compare", "--before", base, good, "--after", damaged, *CONDITION)[0] == 2
+    # What else two runs' verdict doubts: scores of another model that are the same to the last bit.
+    copied = write(tmp_path / "copied", known)
+    (doubt,) = compare(base, copied).doubts
+    assert doubt in compare_many(base, {"good": good, "copied": copied}).verdict
+    assert doubt in compare_sides([base, good], [copied]).verdict
     # A question is odd where the scores of any run of a side are.
     sides = compare_sides([base, good], [broken])
     assert sides.overall is not None

@@ -33,8 +33,8 @@ class ComparedRun:
         Which run of the log was read.
     sources : dict of str to Path
         By task, the samples file.
-    doubt : str
-        That its prompts, questions or scoring differ from those of the reference, as `settings_clause` says; empty elsewhere.
+    doubts : tuple of str
+        What else than the models may have moved the numbers beside the reference, as clauses of the verdict; empty elsewhere.
     warnings : tuple of SameRun, UncomparedTasks or UnpairedQuestions
         What its comparison with the reference lacks; empty elsewhere.
     """
@@ -44,7 +44,7 @@ class ComparedRun:
     config: RunConfig
     selection: Selection
     sources: Mapping[str, Path]
-    doubt: str = ""
+    doubts: tuple[str, ...] = ()
     warnings: tuple[Doubt, ...] = ()
 
     @classmethod

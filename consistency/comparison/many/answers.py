@@ -22,7 +22,7 @@ from consistency.comparison.pairing import Pairs, notes_of, pair
 from consistency.comparison.runs import ComparedRun, common_tasks, comparable, matched_names, same_kind, same_run
 from consistency.comparison.section import MetricChange
 from consistency.comparison.settings import setting_differences, settings_clause, unexplained_prompts
-from consistency.comparison.truncation import truncated_prompts
+from consistency.comparison.truncation import length_clause, truncated_prompts
 from consistency.errors import InputError
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
@@ -209,7 +209,7 @@ def read_answers(
     found: dict[str, _Task] = {}
     compared: list[ComparedRun] = []
     notes: dict[str, list[str]] = {}
-    doubts: dict[int, str] = {}
+    doubts: dict[int, tuple[str, ...]] = {}
     warned: dict[int, tuple[Doubt, ...]] = {}
     for number, (label, log) in enumerate(runs):
         progress("reading runs", number, len(runs))
@@ -237,7 +237,7 @@ def read_answers(
         raise InputError("; ".join(left_out[:3]), do="compare runs of the same questions", path=base.path)
     return Answers(
         ComparedRun.of(reference[0], base),
-        tuple(replace(run, doubt=doubts[number], warnings=warned[number]) for number, run in enumerate(compared)),
+        tuple(replace(run, doubts=doubts[number], warnings=warned[number]) for number, run in enumerate(compared)),
         tuple(tasks),
         named,
         (
@@ -263,7 +263,7 @@ def _whose(who: Sequence[str], labels: Sequence[str]) -> str:
 
 def _add(
     found: dict[str, _Task],
-    doubts: dict[int, str],
+    doubts: dict[int, tuple[str, ...]],
     warned: dict[int, tuple[Doubt, ...]],
     number: int,
     base: Run,
@@ -329,9 +329,15 @@ def _add(
     names = {name: chosen[name] for name in paired}
     reports = {name: pairs.report for name, pairs in paired.items()}
     settings = tuple(setting_differences(first, second, names, reports))
-    unexplained = unexplained_prompts(settings, names, reports)
-    doubts[number] = settings_clause(settings, unexplained=unexplained is not None)
     yield from (item.to_text() for item in settings)
+    unexplained, truncated = unexplained_prompts(settings, names, reports), truncated_prompts(first, second, names)
+    identical = None if same_run(first, second) else identical_logprobs(paired, first.config, second.config)
+    clauses = (
+        *(item.clause for item in (identical, truncated) if item is not None),
+        length_clause(settings, (first.config, second.config)),
+        settings_clause(settings, unexplained=unexplained is not None),
+    )
+    doubts[number] = tuple(filter(None, clauses))
     gaps = (
         SameRun() if same_run(first, second) else None,
         uncompared_tasks(
@@ -347,13 +353,8 @@ def _add(
     )
     warned[number] = tuple(item for item in gaps if item is not None)
     if same_run(first, second):
-        yield SameRun().to_text().replace("before and after are one run", "it and the reference are one run")
-    else:
-        odd = (identical_logprobs(paired, first.config, second.config), unexplained)
-        yield from (item.to_text() for item in odd if item is not None)
-    truncated = truncated_prompts(first, second, names)
-    if truncated is not None:
-        yield truncated.to_text()
+        yield "it and the reference are one run, compared with itself"
+    yield from (item.to_text() for item in (identical, unexplained, truncated) if item is not None)
     yield from notes_of({name: pairs.after for name, pairs in paired.items()})
 
 

@@ -134,7 +134,7 @@ def _without_scores(found: ManyChanges) -> Iterator[str]:
 
 
 def _doubts(found: ManyChanges) -> Iterator[str]:
-    """What was not compared of which runs, and which had other prompts, questions or scoring, each kind a clause."""
+    """What was not compared of which runs, and what else may have moved the numbers of which, each kind a clause."""
     said: dict[str, list[str]] = {}
     for run in found.runs:
         change = found.overall.get(run.label)
@@ -145,8 +145,8 @@ def _doubts(found: ManyChanges) -> Iterator[str]:
         yield f"but for {shortened(labels, 3)}: {clause}"
     runs: dict[str, list[str]] = {}
     for run in found.runs:
-        if run.doubt:
-            runs.setdefault(run.doubt, []).append(run.label)
+        for doubt in run.doubts:
+            runs.setdefault(doubt, []).append(run.label)
     for doubt, labels in runs.items():
         yield f"but between {found.reference.label} and {shortened(labels, 3)} {doubt}"
 

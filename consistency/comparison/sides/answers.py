@@ -33,7 +33,7 @@ from consistency.comparison.settings import (
     settings_clause,
     unexplained_prompts,
 )
-from consistency.comparison.truncation import truncated_prompts
+from consistency.comparison.truncation import length_clause, truncated_prompts
 from consistency.errors import InputError
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
@@ -369,7 +369,8 @@ def _add(
     identical, truncated = identical_logprobs(paired, one.config, two.config), truncated_prompts(one, two, names)
     unexplained = unexplained_prompts(settings, names, reports)
     clauses = [item.clause for item in (identical, truncated) if item is not None]
-    beside[name] = Beside(tuple(leading(settings)), unexplained is not None, tuple(clauses))
+    clauses.append(length_clause(settings, (one.config, two.config)))
+    beside[name] = Beside(tuple(leading(settings)), unexplained is not None, tuple(filter(None, clauses)))
     yield from (item.to_text() for item in (identical, unexplained, truncated) if item is not None)
 
 
