@@ -17,20 +17,7 @@ def to_markdown(
 ) -> str:
     """Verdict, conditions, the change of each run in each task with its simultaneous interval, notes, signature.
 
-    Parameters
-    ----------
-    comparison : ManyComparison
-    checks : sequence of Check
-        Conditions that were judged.
-    missing : sequence of str
-        What keeps them from being judged, in sentences.
-    folded : bool
-        Whether notes and signature are folded away, with HTML as GitHub shows it.
-
-    Returns
-    -------
-    str
-        GitHub's Markdown. Names of runs and tasks, and notes, are shown as they are, whatever they hold.
+    Parameters and result are those of `consistency.report.pair.github.to_markdown`.
     """
     parts = [*conditions(checks, missing), _matrix(comparison)]
     notes = [plain(note) for note in (*comparison.to_lines(), *comparison.notes)]

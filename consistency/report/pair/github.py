@@ -11,7 +11,7 @@ from consistency.comparison.gaps import incomplete
 from consistency.comparison.noise import NoiseComparison
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import MCNEMAR, Section
-from consistency.comparison.sentences import accuracy_name
+from consistency.comparison.sentences import accuracy_name, dropped_lines
 from consistency.logs.run_config import model_name
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.content import Table
@@ -48,7 +48,7 @@ def to_markdown(
     noise : NoiseComparison, optional
         What two runs of the same model show.
     missing : sequence of str
-        What was not compared, where conditions cannot do without it.
+        What was not compared and may break a condition, in sentences.
     folded : bool
         Whether notes and signature are folded away, with HTML as GitHub shows it.
 
@@ -103,12 +103,13 @@ def page_of(
 
 
 def conditions(checks: Sequence[Check], missing: Sequence[str] = ()) -> Iterator[str]:
-    """How many conditions passed, what keeps them from being judged, and each of them; nothing without any."""
+    """How many conditions passed, whether something is missing that may break one, and each of them; nothing without any."""
     if checks:
         closed = sum(item.failed for item in checks)
-        told = [str(incomplete(missing))] if missing else []
+        sign = "❌" if closed else "❔" if missing else "✅"
+        but, told = (", but the comparison is incomplete", [str(incomplete(missing))]) if missing else ("", [])
         yield (
-            f"{'❌' if closed else '❔' if missing else '✅'} {len(checks) - closed} of {len(checks)} conditions passed:\n\n"
+            f"{sign} {len(checks) - closed} of {len(checks)} conditions passed{but}:\n\n"
             + "\n".join(f"- {plain(line)}" for line in (*told, *(item.to_text() for item in checks)))
         )
 
@@ -233,11 +234,7 @@ def _tasks(comparison: Comparison) -> str:
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    found = [plain(message) for message in comparison.messages]
-    for section in comparison.by_task.values():
-        for reason, dropped in section.pairing.dropped.items():
-            found.append(f"left out of {code(section.name)}: {dropped.count} {plain(reason)}")
-    return found
+    return [plain(line) for line in (*comparison.messages, *dropped_lines(comparison.by_task))]
 
 
 def _p(value: float | None) -> str:

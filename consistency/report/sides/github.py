@@ -16,20 +16,7 @@ def to_markdown(
 ) -> str:
     """Verdict, conditions, the largest changes with their intervals, notes, signature.
 
-    Parameters
-    ----------
-    comparison : SideComparison
-    checks : sequence of Check
-        Conditions that were judged.
-    missing : sequence of str
-        What keeps them from being judged, in sentences.
-    folded : bool
-        Whether notes and signature are folded away, with HTML as GitHub shows it.
-
-    Returns
-    -------
-    str
-        GitHub's Markdown. Names of tasks and models, and notes, are shown as they are, whatever they hold.
+    Parameters and result are those of `consistency.report.pair.github.to_markdown`.
     """
     tasks, chosen = largest(comparison.changes.by_task, MOST_TASKS)
     items = comparison.with_pools([comparison.by_task[section.name] for section in tasks])
