@@ -116,6 +116,7 @@ def test_a_task_that_was_not_compared_is_in_the_verdict_and_passes_no_gate(
     assert (code, said.count("\n")) == (2, 1)
     assert "t_law" in said
     assert said.removeprefix("consistency: ") in printed
+    assert json.loads(call("compare", *logs, *CONDITION, "--json", "-")[1])["missing"] == list(found.missing)
     assert call("compare", *logs, *CONDITION, "--missing", "ignore")[0] == 0
     assert call("compare", *logs)[0] == 0
     # What surely fails fails.

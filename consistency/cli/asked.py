@@ -63,8 +63,17 @@ class Asked:
     ignores_missing: bool = False
 
     def missing(self, comparison: Comparison | ManyComparison | SideComparison) -> tuple[str, ...]:
-        """What was not compared and keeps the conditions from being judged."""
+        """What was not compared and may break a condition, in sentences; empty where that is to be ignored."""
         return comparison.missing if self.conditions and not self.ignores_missing else ()
+
+    def decided(
+        self, comparison: Comparison | ManyComparison | SideComparison, checks: Sequence[Check]
+    ) -> dict[str, Any]:
+        """What the conditions decided and what is missing that may break one, as plain data; empty without conditions."""
+        if not checks:
+            return {}
+        missing = self.missing(comparison)
+        return {"conditions": [item.to_text() for item in checks], **({"missing": list(missing)} if missing else {})}
 
     def write(
         self,
@@ -83,9 +92,10 @@ class Asked:
 
                 drafted = draft_report(content, self.out, outputs)
                 gate = gate_of(checks, missing=self.missing(comparison))
-                drafted.write(gate, decided(checks), single_file=self.single_file)
+                drafted.write(gate, self.decided(comparison, checks), single_file=self.single_file)
             if self.json is not None and self.json != Path("-"):
-                outputs.file(self.json).write(pretty_json(comparison.to_dict() | decided(checks)).encode())
+                found = comparison.to_dict() | self.decided(comparison, checks)
+                outputs.file(self.json).write(pretty_json(found).encode())
 
     def finish(
         self,
@@ -103,7 +113,7 @@ class Asked:
 
         missing = self.missing(comparison)
         if self.json == Path("-"):
-            show(pretty_json(comparison.to_dict() | decided(checks)))
+            show(pretty_json(comparison.to_dict() | self.decided(comparison, checks)))
         elif self.form in (Format.GITHUB, Format.MARKDOWN):
             show(markdown())
         else:
@@ -125,8 +135,3 @@ class Asked:
 
         show(comparison.to_text(self.most, columns=columns(), styles=shows_colours()), styles=True)
         say_sentences(*where(self.out), *lines, *([str(incomplete(missing))] if missing else []))
-
-
-def decided(checks: Sequence[Check]) -> dict[str, Any]:
-    """What the conditions decided, as plain data; empty without any."""
-    return {"conditions": [item.to_text() for item in checks]} if checks else {}

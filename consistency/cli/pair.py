@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from consistency.cli.asked import Asked, decided
+from consistency.cli.asked import Asked
 from consistency.cli.formats import Format
 from consistency.errors import InputError
 from consistency.support.streams import show, tell
@@ -115,9 +115,11 @@ def compare_pair(
         decision = None if rules is None else judge(rules, comparison, beside, noise_runs=runs)
         judged = {} if beside is None else {"noise": beside.to_dict()}
         judged |= {} if decision is None else {"policy": decision.to_dict()}
+        judged |= asked.decided(comparison, checks)
         if drafted is not None:
-            gate = judged | decided(checks)
-            drafted.write(gate_of(checks, decision, missing=missing), gate, noise=lines, single_file=asked.single_file)
+            drafted.write(
+                gate_of(checks, decision, missing=missing), judged, noise=lines, single_file=asked.single_file
+            )
         content: dict[str, Any] = {}
         if asked.json is not None or form is Format.JSON or asked.trackers:
             content = comparison.to_dict() | judged
