@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -152,6 +153,14 @@ def test_one_command_after_a_training_says_what_it_taught_and_broke(
     code, again, told = call(*asked)
     assert (code, again) == (1, printed)
     assert told.count("evaluated before") == 4
+    # A task that was evaluated before alone may be the one that fell.
+    shutil.copytree(folders["base-own"], "two")
+    (samples,) = Path("two").rglob(f"samples_{TASK}_*.jsonl")
+    shutil.copy(samples, samples.with_name(samples.name.replace(TASK, "another_task")))
+    kept = (*asked[:-1], "accuracy < 0 %", "--before", "two", "--no-audit")
+    code, printed, told = call(*kept)
+    assert code == 2, told[-3000:]
+    assert "another_task" in printed
 
 
 def test_an_adapter_is_evaluated_on_its_base_model(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +229,7 @@ def test_what_was_trained_on_is_read_from_the_config(tmp_path: Path, monkeypatch
         (tmp_path / name).write_text("{}\n")
     datasets = [
         {"path": "mhenrichsen/alpaca_2k_test", "type": "alpaca"},
-        {"path": "more.jsonl", "type": "chat_template", "split": "train[0:100]"},
+        {"path": "./more.jsonl", "type": "chat_template", "split": "train[0:100]"},
         {"path": "rows", "ds_type": "json", "data_files": ["rows/a.jsonl", "rows/b.parquet"], "type": "alpaca"},
         {"path": "a/b", "data_files": "rows/a.jsonl", "split": "train"},
     ]

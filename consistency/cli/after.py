@@ -59,8 +59,10 @@ def after(
     All other flags go to lm_eval: --device, --batch_size, --limit, --include_path, --model_args.
     """
     from consistency.cli.compare import MOST_TASKS
+    from consistency.cli.gate import end
     from consistency.comparison.compare import compare
     from consistency.comparison.conditions import check, read_condition
+    from consistency.comparison.gaps import incomplete
     from consistency.experiment.checkpoint import check_checkpoint, saved_template
     from consistency.experiment.trained import read_trained
     from consistency.logs.runs import read_run
@@ -91,7 +93,7 @@ def after(
     same = compare(logs["same"], tuned) if "same" in logs else None
     if same is not None:
         reports.append(write_comparison(same, out / "report-same-format"))
-    checks = check(conditions, comparison)
+    checks, missing = check(conditions, comparison), comparison.missing if conditions else ()
     audited = _audited(trained, both, tuned, out) if audit else _Audited()
     found = [_found(comparison)]
     if same is not None:
@@ -107,12 +109,12 @@ def after(
         )
     say_sentences(
         *(item.to_text() for item in checks),
+        *([str(incomplete(missing))] if missing else []),
         *found,
         *audited.sentences(),
     )
     say(*(f"report: {path}" for path in reports), *(f"audit: {folder / 'audit.md'}" for folder in audited.folders))
-    if any(item.failed for item in checks):
-        raise typer.Exit(1)
+    end(checks, missing=missing)
 
 
 def _checked(arguments: Sequence[str]) -> list[str]:

@@ -132,7 +132,7 @@ def incomplete(missing: Sequence[str]) -> InputError:
     """
     return InputError(
         f"the comparison is incomplete, and what it lacks may break a condition: {'; '.join(missing)}",
-        do="evaluate again, or judge what there is: --missing ignore",
+        do="evaluate again, or judge what there is: consistency compare --missing ignore",
     )
 
 
