@@ -106,7 +106,10 @@ def read_trained(config: str | Path, folder: str | Path | None = None) -> Traine
         raise InputError("no base_model", expected=_EXPECTED, path=config)
     place = Path(folder or _text(content, "output_dir", config) or _OUTPUT)
     listed = _data_sets(content, "datasets", config)
-    parts = {name: str(item["split"]) for item in listed for name in _names(item) if "[" in str(item.get("split"))}
+    # By the path as it is compared, in which ./rows.jsonl is rows.jsonl.
+    parts = {
+        str(Path(name)): str(item["split"]) for item in listed for name in _names(item) if "[" in str(item.get("split"))
+    }
     listed += _data_sets(content, "pretraining_dataset", config)
     names = [name for item in listed for name in _names(item)]
     files = tuple(Path(name) for name in names if Path(name).suffix in _ROWS and Path(name).is_file())

@@ -46,7 +46,7 @@ class LmmsReader:
         for line, row in json_lines_of(file, dict[str, Any], _WHAT):
             try:
                 answers.append(_answer(row))
-                unread |= dict.fromkeys(row.keys() - _KNOWN - answers[-1].metrics.keys())
+                unread |= dict.fromkeys(name for name in row if name not in _KNOWN and name not in answers[-1].metrics)
             except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise InputError(fault_of(error), expected=_WHAT, path=file, line=line) from None
         named = _NAME.fullmatch(plain_name(file))
