@@ -101,7 +101,7 @@ Doubt = SameRun | Gap
 
 
 def missing_of(warnings: Iterable[object], sections: Iterable[Section]) -> tuple[str, ...]:
-    """Why conditions cannot be taken to be kept, in sentences; empty where nothing is missing.
+    """What was not compared and may break a condition, in sentences; empty where nothing is missing.
 
     Parameters
     ----------

@@ -209,13 +209,14 @@ or SelectionBias
         Sentences by their clauses, in which names may hold what stands between clauses.
         """
         odd = None if self.overall is None else self.overall.odd_scores
-        return doubted(conclusions_of(self.pools, self.by_task, self.margin), self.doubts, odd)
+        lacking = [item.clause for item in self.warnings if isinstance(item, Doubt)]
+        return doubted(conclusions_of(self.pools, self.by_task, self.margin), [*lacking, *self.doubts], odd)
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """What else may have moved the numbers, as clauses of the verdict."""
+        """What else than the models may have moved the numbers, as clauses of the verdict; gaps are in `warnings`."""
         unexplained = any(isinstance(item, UnexplainedPrompts) for item in self.warnings)
-        found = [item.clause for item in self.warnings if not isinstance(item, UnexplainedPrompts | SelectionBias)]
+        found = [item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)]
         lengths = length_clause(self.settings, (self.before, self.after))
         return (*filter(None, [*found, lengths, settings_clause(self.settings, unexplained=unexplained)]),)
 
@@ -258,7 +259,7 @@ or SelectionBias
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Why conditions that nothing breaks are not taken to be kept; empty where all was compared."""
+        """What was not compared and may break a condition, in sentences; empty where all was compared."""
         return missing_of(self.warnings, self.pools)
 
     @property

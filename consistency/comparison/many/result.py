@@ -35,7 +35,7 @@ class ManyComparison(ManyChanges, Concluded, Drawn):
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Why conditions that nothing breaks are not taken to be kept; empty where all was compared."""
+        """What was not compared and may break a condition, in sentences; empty where all was compared."""
         return tuple(
             f"{run.label}: {text}"
             for run in self.runs

@@ -157,7 +157,6 @@ def _uncompared(tasks: Mapping[str, TaskRuns], measured: Mapping[str, MeasuredRu
 
 def _of_pair(found: Comparison) -> SideComparison:
     """A comparison of one run with one other."""
-    gaps = tuple(item for item in found.warnings if isinstance(item, Doubt))
     runs = [
         (ComparedRun(f"{side} 1", path, config, selection, sources),)
         for side, path, config, selection, sources in zip(
@@ -181,8 +180,8 @@ def _of_pair(found: Comparison) -> SideComparison:
         task_sampling=found.task_sampling,
         clusters=found.clusters,
         notes=found.notes,
-        doubts=tuple(item for item in found.doubts if item not in {gap.clause for gap in gaps}),
-        warnings=gaps,
+        doubts=found.doubts,
+        warnings=tuple(item for item in found.warnings if isinstance(item, Doubt)),
         **by_kind,
     )
 

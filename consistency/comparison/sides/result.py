@@ -118,7 +118,7 @@ class SideComparison(Concluded, Drawn):
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Why conditions that nothing breaks are not taken to be kept; empty where all was compared."""
+        """What was not compared and may break a condition, in sentences; empty where all was compared."""
         return missing_of(self.warnings, [pool.section for pool in self.pools])
 
     @property

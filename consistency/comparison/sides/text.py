@@ -175,14 +175,15 @@ def _percent(value: float | None) -> str:
 
 def unsure_task(tasks: Sequence[Section]) -> Iterator[tuple[str, ...]]:
     """Where no task surely changed, a sentence on the largest change whose own interval excludes 0; nothing without one."""
-    over_runs = [section for section in tasks if section.estimates["delta_accuracy"].unit == "run"]
+    known = [section for section in tasks if section.estimates["delta_accuracy"].value is not None]
+    over_runs = [section for section in known if section.estimates["delta_accuracy"].unit == "run"]
     tested = [(section, section.p_holm) for section in over_runs if section.p_holm is not None]
     if any(p < ALPHA for _, p in tested):
         return
     alone = [(section, p) for section, p in tested if excludes_zero(section.estimates["delta_accuracy"])]
     if alone:
         section, p = max(alone, key=lambda item: abs(item[0].estimates["delta_accuracy"].value or 0.0))
-        change = change_among(section, len(tasks))
+        change = change_among(section, len(known))
         corrected = f"not sure after correction for {counted(len(tested), 'task')} ({p_equals(p)}, Holm)"
         yield (
             f"The largest change of a single task is that of {short_name(section.name)}: {points_of(change)} points",
