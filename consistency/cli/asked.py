@@ -59,8 +59,8 @@ class Asked:
     single_file: bool
     trackers: tuple[str, ...]
     most: int | None
-    form: Format = Format.TEXT
-    ignores_missing: bool = False
+    form: Format
+    ignores_missing: bool
 
     def missing(self, comparison: Comparison | ManyComparison | SideComparison) -> tuple[str, ...]:
         """What was not compared and may break a condition, in sentences; empty where that is to be ignored."""

@@ -16,6 +16,7 @@ from consistency.statistics.simultaneous import sums_of
 from consistency.support.arrays import Bools, Floats, Integers
 
 RESAMPLES = 5_000
+_ALPHA = 0.05
 # Of the posterior of the true means, and variances of their population.
 POSTERIOR_DRAWS = 10_000
 _GRID = 60
@@ -258,9 +259,9 @@ class Differences:
             found[self._first, self._second] = found[self._second, self._first] = p
         return found
 
-    def told_apart(self, alpha: float = 0.05) -> Bools:
-        """Which pairs differ, all of them tested together (`p_of_pairs`); shape [k, k]."""
-        return self.p_of_pairs() < alpha
+    def told_apart(self) -> Bools:
+        """Which pairs differ at 5 %, all of them tested together (`p_of_pairs`); shape [k, k]."""
+        return self.p_of_pairs() < _ALPHA
 
     def best_set(self) -> Floats:
         """The p of each mean of being the largest in truth, shape [k]: those of .05 or more are the 95 % set of the best.
