@@ -9,7 +9,8 @@ from scipy import stats
 
 from consistency.comparison.compare import compare
 from consistency.comparison.conditions import check, read_condition
-from consistency.report.pair.github import MOST_TASKS, code, plain, to_markdown
+from consistency.report.formats.github import MOST_TASKS, code, plain
+from consistency.report.pair.github import to_markdown
 from consistency.report.pair.report import write_comparison
 
 HOSTILE = [

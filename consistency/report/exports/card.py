@@ -21,11 +21,11 @@ from consistency.errors import InputError
 from consistency.logs.run_config import short_name
 from consistency.metrics.measures import MEASURE
 from consistency.report.exports.records import dataset_of
+from consistency.report.formats.github import code, plain, table_of
 from consistency.report.formats.numbers import DASH, formatted
 from consistency.report.metric_cells import BETTER, in_own_unit
 from consistency.report.pair.document import Comparison as StoredComparison
 from consistency.report.pair.document import PairReport, SectionBase
-from consistency.report.pair.github import code, plain, table_of
 from consistency.report.pair.tables import PARTS
 from consistency.report.schema import read_document
 from consistency.statistics.estimates import Estimate

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from consistency.comparison.conditions import Check
 from consistency.comparison.many.result import ManyComparison
 from consistency.comparison.many.values import Change
+from consistency.report.formats.github import MOST_COLUMNS, MOST_TASKS, code, conditions, page_of, plain, table_of
 from consistency.report.formats.numbers import DASH
 from consistency.report.many.tables import in_points
-from consistency.report.pair.github import MOST_COLUMNS, MOST_TASKS, code, conditions, page_of, plain, table_of
 
 
 def to_markdown(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from consistency.comparison.conditions import Check
 from consistency.comparison.decision import Outcome, PolicyOutcome
-from consistency.comparison.gaps import incomplete
 from consistency.comparison.noise import NoiseComparison
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import MCNEMAR, Section
@@ -15,14 +13,12 @@ from consistency.comparison.sentences import accuracy_name, dropped_lines
 from consistency.logs.run_config import model_name
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.content import Table
+from consistency.report.formats.github import MOST_COLUMNS, MOST_TASKS, code, conditions, page_of, plain, table_of
 from consistency.report.formats.numbers import DASH, formatted
 from consistency.report.pair.metric_tables import group_table, metric_table
 from consistency.report.pair.tables import has_headline, headline_sections, selection_note
-from consistency.support.text import counted, markdown, p_value, visible
+from consistency.support.text import p_value
 
-MOST_TASKS = 10
-MOST_NOTES = 30
-MOST_COLUMNS = 8
 _SIGNS = {Outcome.PASSED: "✅", Outcome.INCONCLUSIVE: "❔", Outcome.FAILED: "❌"}
 _ROWS = (*HEADLINE, MEASURE["harmful_flips"], MEASURE["beneficial_flips"])
 
@@ -74,74 +70,6 @@ def to_markdown(
     if len(comparison.by_task) > 1:
         parts.append(_tasks(comparison))
     return page_of(comparison.verdicts, parts, _notes(comparison), comparison.signature, folded=folded)
-
-
-def page_of(
-    verdicts: Iterable[str], parts: Iterable[str], notes: Sequence[str], signature: str, *, folded: bool
-) -> str:
-    """A page of Markdown: the verdicts, its parts, notes and the signature.
-
-    Parameters
-    ----------
-    verdicts : iterable of str
-        As they are.
-    parts, notes : iterable of str
-        In Markdown.
-    signature : str
-    folded : bool
-        Whether notes and signature are folded away.
-    """
-    found = ["\n\n".join(f"**{plain(sentence)}**" for sentence in verdicts), *parts]
-    more = len(notes) - MOST_NOTES
-    listed = [*notes[:MOST_NOTES], *([f"and {more} more notes: see the table or the JSON"] if more > 0 else [])]
-    lines = "\n".join(f"- {note}" for note in listed)
-    if folded:
-        found += [_details(counted(len(notes), "note"), lines), _details("Signature", code(signature))]
-    else:
-        found += [lines, code(signature)]
-    return "\n\n".join(filter(None, found)) + "\n"
-
-
-def conditions(checks: Sequence[Check], missing: Sequence[str] = ()) -> Iterator[str]:
-    """How many conditions passed, whether something is missing that may break one, and each of them; nothing without any."""
-    if checks:
-        closed = sum(item.failed for item in checks)
-        sign = "❌" if closed else "❔" if missing else "✅"
-        but, told = (", but the comparison is incomplete", [str(incomplete(missing))]) if missing else ("", [])
-        yield (
-            f"{sign} {len(checks) - closed} of {len(checks)} conditions passed{but}:\n\n"
-            + "\n".join(f"- {plain(line)}" for line in (*told, *(item.to_text() for item in checks)))
-        )
-
-
-def code(text: str, *, cell: bool = False) -> str:
-    r"""Text as a code span, in which nothing is markup, a link or a mention; a table's `cell` needs its bars escaped.
-
-    Examples
-    --------
-    >>> print(code("a|b"), code("a|b", cell=True), code("`x`"))
-    `a|b` `a\|b` `` `x` ``
-    """
-    text = visible(text)
-    text = text.replace("|", "\\|") if cell else text
-    longest = max((len(ticks) for ticks in re.findall("`+", text)), default=0)
-    fence = "`" * (longest + 1)
-    pad = " " if text[:1] in ("`", " ", "") or text[-1:] in ("`", " ") else ""
-    return f"{fence}{pad}{text}{pad}{fence}"
-
-
-def plain(text: str) -> str:
-    r"""The text escaped for GitHub's Markdown.
-
-    Examples
-    --------
-    >>> print(plain("*a* <b> @c"))
-    \*a\* &lt;b&gt; @<!-- -->c
-    """
-    text = markdown(visible(text))
-    # A comment in between keeps GitHub from calling people and linking issues, and addresses from becoming links.
-    text = re.sub(r"(@|#|://|www\.)", r"\1<!-- -->", text)
-    return re.sub(r"^(\s*)([-+=]|\d+[.)])(?=\s|$)", r"\1&#8203;\2", text)
 
 
 def _headline(comparison: Comparison) -> str:
@@ -239,14 +167,3 @@ def _notes(comparison: Comparison) -> list[str]:
 
 def _p(value: float | None) -> str:
     return plain(p_value(value))
-
-
-def table_of(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table, whose cells are Markdown; the first column on the left."""
-    head = list(head)
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _details(summary: str, text: str) -> str:
-    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"

@@ -8,7 +8,7 @@ from consistency.comparison.conditions import Check
 from consistency.comparison.printed import choice_note, correction_note, largest
 from consistency.comparison.sides.result import SideComparison
 from consistency.comparison.sides.text import run_notes, task_rows
-from consistency.report.pair.github import MOST_TASKS, code, conditions, page_of, plain, table_of
+from consistency.report.formats.github import MOST_TASKS, code, conditions, page_of, plain, table_of
 
 
 def to_markdown(
