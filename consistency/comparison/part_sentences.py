@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from consistency.comparison.numbers import percent, points_of, with_interval
 from consistency.comparison.section import Section
-from consistency.statistics.estimates import Estimate
 from consistency.statistics.label_priors import Prior
 from consistency.support.text import decimal, p_equals
 
@@ -41,7 +40,7 @@ def part_lines(section: Section) -> Iterator[str]:
             f"accuracy corrected for {kind} bias{of} (one offset for each {kind}{same}) {ends}, change {points_of(change)} "
             f"points; change due to {kind} bias {points_of(prior)} points"
         )
-        if _excludes_0(change) and not section.decides_nothing:
+        if change.excludes_zero and not section.decides_nothing:
             yield (
                 f"what remains is a change of knowledge, or a {kind} bias that differs between questions: to tell which, "
                 "evaluate with consistency eval --rotate TASK"
@@ -60,16 +59,12 @@ def letters_clause(section: Section) -> str:
     if section.decides_nothing or found is None or not found.lettered or not change:
         return ""
     left, prior = (found.estimates[name] for name in ("calibrated_change", "prior_change"))
-    if prior.value is None or "uneven labels" in prior.warnings or not _excludes_0(prior):
+    if prior.value is None or "uneven labels" in prior.warnings or not prior.excludes_zero:
         return ""
     if abs(prior.value) < _WORTH_SAYING * abs(change):
         return ""
     # What is left may be shifts of letters that differ from question to question: only rotations tell.
     return f"of it {points_of(prior)} points are due to letter bias, and {points_of(left)} remain without it"
-
-
-def _excludes_0(found: Estimate) -> bool:
-    return found.ci_low is not None and found.ci_high is not None and not found.ci_low <= 0 <= found.ci_high
 
 
 def _divergence_lines(section: Section, kind: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from consistency.comparison.changed_most import ChangedMost, changed_most
 from consistency.comparison.numbers import digits_of, percent, points
 from consistency.comparison.section import MetricChange, Section
-from consistency.comparison.sentences import ALPHA, accuracy_name, ended, excludes_zero
+from consistency.comparison.sentences import ALPHA, accuracy_name, ended
 from consistency.comparison.slice_result import Slices
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig, model_name
@@ -140,7 +140,7 @@ def correction_note(tasks: Sequence[Section], most: ChangedMost | None) -> str:
     """That p-values are corrected for the number of tasks and intervals are not; empty where no task shows it."""
     changes = {} if most is None else most.changes
     apart = any(
-        excludes_zero(changes.get(section.name, section.estimates["delta_accuracy"])) and section.p_holm >= ALPHA
+        changes.get(section.name, section.estimates["delta_accuracy"]).excludes_zero and section.p_holm >= ALPHA
         for section in tasks
         if section.p_holm is not None
     )

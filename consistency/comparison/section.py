@@ -51,8 +51,7 @@ class MetricChange:
     @property
     def is_sure(self) -> bool:
         """Whether the interval of the change lies on one side of zero."""
-        low, high = self.delta.ci_low, self.delta.ci_high
-        return low is not None and high is not None and not low <= 0 <= high
+        return self.delta.excludes_zero
 
     @property
     def is_better(self) -> bool | None:

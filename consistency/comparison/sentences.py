@@ -276,7 +276,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     accuracy = "accuracy" if section.accuracy_metric in ("acc", None) else f"accuracy ({section.accuracy_metric})"
     small = section.equivalence_p is not None and section.equivalence_p < ALPHA
     # The interval and the exact test agree but at the border: both must speak for a change.
-    moved = excludes_zero(change) and section.sign_flip_p is not None and section.sign_flip_p < ALPHA
+    moved = change.excludes_zero and section.sign_flip_p is not None and section.sign_flip_p < ALPHA
     changed = _changed(tasks, ALPHA if moved else ALPHA_OF_TASKS)
     in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed, len(tasks))}"
     if moved:
@@ -297,7 +297,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
         at = quantity_named("delta accuracy").at(section, 1 - 2 * ALPHA) or change
         found = f"{points(change.value)} points, 90 %{points_interval(at)}"
         clauses = [f"No change of {accuracy} by more than {of_points(limit)}: {found}"]
-    elif excludes_zero(change) and section.sign_flip_p is not None:
+    elif change.excludes_zero and section.sign_flip_p is not None:
         exact = f"by the exact test ({p_equals(section.sign_flip_p)})"
         clauses = [f"No change of {accuracy} distinguishable from chance {exact}: {found}, an interval that excludes 0"]
     else:
@@ -429,11 +429,6 @@ def _shift_p(shift: Shift) -> float | None:
 def _shift_sentence(shift: Shift) -> str:
     moved = f"{100 * shift.moved:.1f} % of the answers moved to other options on balance"
     return f"{moved}, most of them to {shift.option} ({p_equals(_shift_p(shift))})"
-
-
-def excludes_zero(change: Estimate) -> bool:
-    """Whether an interval lies on one side of zero."""
-    return change.ci_low is not None and change.ci_high is not None and not change.ci_low <= 0 <= change.ci_high
 
 
 def told_change(section: Section) -> Estimate:

@@ -400,7 +400,7 @@ _TERMS = (
         "change due to letter bias",
         "The change of accuracy less the change corrected for letter bias: the answers that change because letters became more "
         "or less probable whatever is asked. Where the gold letters are uneven both parts mislead.",
-        ("prior_change", "due to letter bias", "explained by one offset for each letter"),
+        ("prior_change", "due to letter bias"),
         _PARTS,
     ),
     Term(

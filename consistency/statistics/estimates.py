@@ -133,6 +133,11 @@ class Estimate:
     warnings: tuple[Caveat, ...] = ()
     effective_n: float | None = None
 
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of zero; False where there is none."""
+        return self.ci_low is not None and self.ci_high is not None and not self.ci_low <= 0 <= self.ci_high
+
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
         found = asdict(self) | {"warnings": list(self.warnings)}

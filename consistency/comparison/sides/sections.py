@@ -12,6 +12,7 @@ import numpy as np
 from consistency.comparison.clusters import AUTO
 from consistency.comparison.groups import Weighting
 from consistency.comparison.labelled import by_label, kinds_of
+from consistency.comparison.measure_estimates import cut
 from consistency.comparison.odd_scores import odd_scores
 from consistency.comparison.pairing import PairingReport
 from consistency.comparison.sampling import Analysis
@@ -33,14 +34,14 @@ from consistency.support.arrays import Floats, Integers
 
 # What of a group whose tasks count alike is weighed so, as in a comparison of two runs.
 _WEIGHED = ("accuracy_before", "accuracy_after", "delta_accuracy")
-_PARTS = (
-    "calibrated_before",
-    "calibrated_after",
-    "calibrated_harmful",
-    "calibrated_beneficial",
-    "calibrated_change",
-    "prior_change",
-)
+# Parts of accuracy, with the least and the most that each can be.
+_PARTS = {
+    **dict.fromkeys(
+        ("calibrated_before", "calibrated_after", "calibrated_harmful", "calibrated_beneficial"), (0.0, 1.0)
+    ),
+    "calibrated_change": (-1.0, 1.0),
+    "prior_change": (-2.0, 2.0),
+}
 
 
 @dataclass(frozen=True)
@@ -242,10 +243,7 @@ def _finished(found: Estimate, name: str) -> Estimate:
     """An estimate within the bounds of its measure, and of a mean square its root."""
     if MEASURE[name].estimator == "root mean square":
         found = root_of(found)
-    low, high = MEASURE[name].bounds
-    if found.ci_low is None or found.ci_high is None:
-        return found
-    return replace(found, ci_low=max(found.ci_low, low), ci_high=min(found.ci_high, high))
+    return cut(found, MEASURE[name].bounds)
 
 
 def _noises(found: MeasuredRuns, labels: Labels, task_of: Integers) -> dict[str, Noise]:
@@ -266,7 +264,8 @@ def _noises(found: MeasuredRuns, labels: Labels, task_of: Integers) -> dict[str,
         ]
         pairs = _both_directions(found, name)
         crossed = beyond_runs(pairs, sides, labels, task_of)
-        noises[name] = Noise(alone[0], alone[1], crossed.estimate, crossed.p)
+        low, high = MEASURE[name].bounds
+        noises[name] = Noise(alone[0], alone[1], cut(crossed.estimate, (low - high, high - low)), crossed.p)
     return noises
 
 
@@ -317,12 +316,12 @@ def _decomposition(tasks: Sequence[TaskRuns], labels: Labels, task_of: Integers)
                     target[name][0][first] += x / sizes[1]
                     target[name][1][second] += x / sizes[0]
     estimates: dict[str, Estimate] = {}
-    for name in _PARTS:
+    for name, bounds in _PARTS.items():
         found = over_runs(mean(moved[name][0].mean(axis=0), **labels), moved[name], task_of).estimate
         values = crossed[name][0].mean(axis=0)
         known = np.isfinite(values)
         if known.any() and found.value is not None:
-            estimates[name] = _shifted(found, float(values[known].mean()))
+            estimates[name] = cut(_shifted(found, float(values[known].mean())), bounds)
     ranks = crossed["spearman_calibrated"]
     ranking = ranking_without_prior(ranks[0].mean(axis=0), np.asarray(rougher) / (sizes[0] * sizes[1]), labels)
     estimates["spearman_calibrated"] = over_runs(ranking, ranks, task_of).estimate

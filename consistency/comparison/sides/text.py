@@ -9,7 +9,7 @@ from consistency.comparison.numbers import interval, points_of
 from consistency.comparison.printed import Layout, row_of, tested
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section
-from consistency.comparison.sentences import ALPHA, excludes_zero, short_name
+from consistency.comparison.sentences import ALPHA, short_name
 from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.sections import Noise, SideSection
 from consistency.metrics.measures import MEASURE, Measure
@@ -61,8 +61,8 @@ def summary(pool: SideSection, *, named: bool) -> Iterator[str]:
     if "calibrated_change" in found:
         ends = " → ".join(_percent(found[f"calibrated_{side}"].value) for side in SIDES)
         yield (
-            f"{of}accuracy corrected for letter bias {ends} %, change {points_of(found['calibrated_change'])} points; change "
-            f"explained by one offset for each letter {points_of(found['prior_change'])} points"
+            f"{of}accuracy corrected for letter bias (one offset for each letter) {ends} %, change "
+            f"{points_of(found['calibrated_change'])} points; change due to letter bias {points_of(found['prior_change'])} points"
         )
 
 
@@ -180,7 +180,7 @@ def unsure_task(tasks: Sequence[Section]) -> Iterator[tuple[str, ...]]:
     tested = [(section, section.p_holm) for section in over_runs if section.p_holm is not None]
     if any(p < ALPHA for _, p in tested):
         return
-    alone = [(section, p) for section, p in tested if excludes_zero(section.estimates["delta_accuracy"])]
+    alone = [(section, p) for section, p in tested if section.estimates["delta_accuracy"].excludes_zero]
     if alone:
         section, p = max(alone, key=lambda item: abs(item[0].estimates["delta_accuracy"].value or 0.0))
         change = change_among(section, len(known))

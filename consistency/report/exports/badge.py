@@ -49,7 +49,7 @@ def judged(change: Estimate | None) -> str:
     >>> judged(Estimate(-0.1, 0.01, -0.12, -0.08, 100)), judged(Estimate(-0.1, 0.1, -0.3, 0.1, 100))
     ('worse', 'unclear')
     """
-    if change is None or change.ci_low is None or change.ci_high is None or change.ci_low <= 0 <= change.ci_high:
+    if change is None or change.ci_high is None or not change.excludes_zero:
         return "unclear"
     return "worse" if change.ci_high < 0 else "better"
 

@@ -121,7 +121,7 @@ def ranking_table(comparison: ManyComparison) -> Table:
         f"adjusted as they are. May be the best, and group: {pairs_note(comparison)}.",
         head=(
             *("run", "accuracy, %", "change", P_JOINT),
-            *(("without letter bias", "explained by one offset for each letter") if letters else ()),
+            *(("without letter bias", "due to letter bias") if letters else ()),
             *("probability of being the best", "may be the best", "group"),
         ),
         rows=tuple(rows),

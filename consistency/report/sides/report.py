@@ -299,7 +299,7 @@ def _calibrated_table(rows: Mapping[str, SideSection]) -> Table:
         "calibrated",
         "Accuracy and rankings corrected for letter bias",
         "In percent, changes in points. The two changes add up to that of accuracy.",
-        ("task", "before", "after", "change", "explained by one offset for each letter", "Spearman ρ"),
+        ("task", "before", "after", "change", "due to letter bias", "Spearman ρ"),
         tuple(cells),
         1,
         [{"section": name, **_flat(item.calibrated)} for name, item in rows.items() if item.calibrated],
