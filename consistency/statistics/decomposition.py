@@ -133,7 +133,11 @@ def decomposition_of(groups: Sequence[Answered], parts: Parts, labels: Labels) -
         del columns
         for part, fitted in FITTED.items():
             count = widest - 1 if fitted == "offsets" else int(fitted == "factor")
-            found = replace(fitted_mean(of_others[part], of_all[part], count, known[part]), value=values[part])
+            value = values[part]
+            found = replace(fitted_mean(of_others[part], of_all[part], count, known[part]), value=value)
+            if value is not None and found.ci_low is not None and found.ci_high is not None:
+                # The fit to the other tasks or clusters may end a little above that to the other questions.
+                found = replace(found, ci_low=min(found.ci_low, value), ci_high=max(found.ci_high, value))
             if fitted in divergences.both_ways and found.ci_low is not None:
                 found = replace(found, ci_low=min(found.ci_low, 0.0))
             if name == "kl" and found.ci_low is not None and found.value is not None:
