@@ -7,6 +7,7 @@ which is no difference.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,7 @@ Evidence = Literal["", "prompts", "questions", "shared questions", "generation",
 NoEffect = Literal["", "same prompts", "same questions", "same shared questions", "not used", "never"]
 # Of which a verdict speaks.
 _LEADING: tuple[Kind, ...] = ("prompts", "questions", "tasks", "scoring")
+_ISO_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d")
 _REASONS: Mapping[NoEffect, str] = {
     "": "",
     "same prompts": ", but all prompts are the same",
@@ -319,12 +321,15 @@ def run_notes(before: RunConfig, after: RunConfig) -> Iterator[str]:
     >>> older, newer = (RunConfig(date=f"2026-01-0{day}T00-00-00", content={"config": {}}) for day in (1, 2))
     >>> [note.partition(":")[0] for note in run_notes(newer, older)], [*run_notes(older, newer)]
     (['after is older than before (2026-01-01 and 2026-01-02)'], [])
+    >>> [*run_notes(RunConfig(date="20260101_000000", harness="lmms-eval"), newer)]
+    []
     """
     for when, config in (("before", before), ("after", after)):
         if not config.content and config.harness is None:
             yield f"{when}: no results file, so that its settings, such as few-shot and chat template, are not known"
     dates = [(config.date or "").replace(":", "-") for config in (before, after)]
-    if all(dates) and dates[1] < dates[0]:
+    # Not all programs write them so, and other forms have another order.
+    if all(map(_ISO_DATE.match, dates)) and dates[1] < dates[0]:
         days, times = ([date[part] for date in dates] for part in (slice(10), slice(11, 19)))
         shown = [f"{day} {time.replace('-', ':')}" for day, time in zip(days, times, strict=True)]
         shown = shown if days[0] == days[1] else days
