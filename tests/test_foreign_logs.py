@@ -688,7 +688,7 @@ def test_two_models_or_programs_in_one_folder_are_refused(tmp_path, call, logs):
 
 
 def test_files_beside_logs_that_are_not_read_are_named(tmp_path):
-    folder = foreign_logs.write_leaderboard(tmp_path, 0, BEFORE)
+    folder = foreign_logs.write_leaderboard(tmp_path / "before", 0, BEFORE)
     file = data_file(folder)
     cut = file.with_name(f"details_other|0_{DATE}.parquet")
     cut.write_bytes(file.read_bytes()[:5000])
@@ -697,6 +697,12 @@ def test_files_beside_logs_that_are_not_read_are_named(tmp_path):
     run = read_run(folder)
     assert list(run.tasks) == ["harness|hendrycksTest-history"]
     assert {item.path for item in run.selection.left_out} == {cut, folder / "notes.jsonl"}
+    # A damaged file before may hold a task that a gate is about; after, every task that is compared is there.
+    other = foreign_logs.write_leaderboard(tmp_path / "after", 1, AFTER)
+    (missing,) = compare(folder, other).missing
+    assert str(cut) in missing
+    assert "notes.jsonl" not in missing
+    assert compare(other, folder).missing == ()
 
 
 def test_an_output_that_ends_early_is_refused(tmp_path, call, logs):

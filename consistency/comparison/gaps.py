@@ -9,7 +9,7 @@ from pathlib import Path
 from consistency.comparison.pairing import ONLY_FIRST, ONLY_SECOND, REPEATED, PairingReport
 from consistency.comparison.section import Section
 from consistency.errors import InputError
-from consistency.logs.folders import Selection
+from consistency.logs.folders import LeftOut, Selection
 from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Run
 from consistency.support.text import counted, shortened
@@ -185,7 +185,8 @@ def uncompared_tasks(
 
     Notes
     -----
-    Tasks that only the other runs hold, and tasks that the results name and of which no run holds samples, are no gap.
+    Tasks that only the other runs hold, and tasks that the results name and of which no run holds samples, are no gap. A damaged
+    file of the first run whose task is not known is one, by the name of the file.
     """
     bare = {_bare(name) for name in compared}
     unread = {name: dict(_unread(run.selection)) if every else {} for name, run in runs.items()}
@@ -197,6 +198,9 @@ def uncompared_tasks(
             # A task whose samples were never kept is none of the log.
             if task not in bare and (reason != _NO_SAMPLES or task in held):
                 why.setdefault(task, f"{name}: {reason}")
+    if every:
+        first, run = next(iter(runs.items()))
+        why |= {item.path.name: f"{first}: {_told(item)}" for item in run.selection.left_out if item.is_damaged}
     known = {_bare(name) for name in why}
     further = {**dict.fromkeys(without_partner, f"not in {shortened(others)}"), **unpaired}
     why |= {name: reason for name, reason in further.items() if _bare(name) not in known}
@@ -207,9 +211,14 @@ def _unread(selection: Selection) -> Iterator[tuple[str, str]]:
     """The tasks whose samples could not be read, each with the file and its line."""
     for item in selection.left_out:
         if item.task:
-            yield item.task, f"{item.path}{f':{item.line}' if item.line else ''}: {item.problem}"
+            yield item.task, _told(item)
     for task in selection.without_samples:
         yield task, _NO_SAMPLES
+
+
+def _told(item: LeftOut) -> str:
+    """A file that could not be read, with its line, and why."""
+    return f"{item.path}{f':{item.line}' if item.line else ''}: {item.problem}"
 
 
 def _bare(name: str) -> str:

@@ -44,12 +44,15 @@ class LeftOut:
         Where the problem is, if it is in one line.
     task : str
         Of samples that cannot be read, their task; empty of other files.
+    is_damaged : bool
+        Of a file whose task is not known, whether it may have been a log.
     """
 
     path: Path
     problem: str
     line: int | None = None
     task: str = ""
+    is_damaged: bool = False
 
     def to_text(self) -> str:
         """The file and why it was not read."""

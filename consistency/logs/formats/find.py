@@ -108,7 +108,7 @@ def read_foreign(
             reader = reader_of(file)
         except InputError as error:
             damaged.append(error)
-            left_out.append(LeftOut(file, error.problem, error.line))
+            left_out.append(LeftOut(file, error.problem, error.line, is_damaged=True))
             continue
         if archive and file.suffix == ".eval":
             left_out.append(LeftOut(file, "an archive in an archive"))
