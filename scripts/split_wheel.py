@@ -37,7 +37,8 @@ _MOVED = (
             "trained training_effect training_record validation",
             "statistics": "sequential",
             "tasks": "harness harness_speed options_in_text rotated_tasks rotation simulation",
-            "training_data": "domain_check domain_files requests",
+            "training_data": "audit audit_page balance completeness decontamination domain_check domain_files duplicates letters "
+            "letters_page normalization pools requests row_writer selection training_probe training_sets write",
             "watch": "alarm callback copies drift figures lockstep messages plugin probe questions quiet text",
         }.items()
         for name in names.split()

@@ -126,7 +126,7 @@ def divergence(answers: Mapping[str, Floats]) -> Iterator[tuple[str, ...]]:
 
 
 def _nats(found: Estimate) -> str:
-    return f"{found.value:.3f} [{found.ci_low:.3f}, {found.ci_high:.3f}]"
+    return f"{found.value:z.3f} [{found.ci_low:z.3f}, {found.ci_high:z.3f}]"
 
 
 def table(head: Sequence[str], rows: Iterator[tuple[str, ...]]) -> str:

@@ -185,7 +185,8 @@ def test_without_axolotl_the_rest_is_checked(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(GOOD))
     done = consistency("experiment", "validate", str(path), "--full", folder=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert "not checked: axolotl is not installed; pip install '.[train]'" in done.stdout
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("not checked: axolotl is not installed"))
+    assert "[train]" in line
 
 
 def test_the_config_command_writes_what_axolotl_trains(tmp_path: Path, tiny_llama: Path) -> None:
