@@ -89,12 +89,13 @@ def logs(tmp_path: Path, write_probe: Callable[..., Path]) -> Path:
 def test_racing_commands_report_what_they_wrote(logs: Path) -> None:
     """Each ends well; the folder and the JSON are both of the last one."""
     expected = {}
-    for name in ("one", "two"):
-        command = [PROGRAM, "compare", "before", name, "--format", "json"]
+    # The gate differs, too.
+    limits = {"one": 10, "two": 20}
+    for name, limit in limits.items():
+        command = [PROGRAM, "compare", "before", name, "--format", "json", "--fail-if", f"kl > {limit}"]
         expected[name] = json.loads(subprocess.run(command, cwd=logs, capture_output=True, check=True).stdout)
     assert expected["one"]["by_task"] != expected["two"]["by_task"]
     for _ in range(PAIRS):
-        # The gate differs, too.
         command = [PROGRAM, "compare", "before", "--format", "json", "--out", "out", "--json", "out.json"]
         writers = {
             name: subprocess.Popen(
@@ -103,7 +104,7 @@ def test_racing_commands_report_what_they_wrote(logs: Path) -> None:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
             )
-            for name, limit in (("one", 10), ("two", 20))
+            for name, limit in limits.items()
         }
         for name, writer in writers.items():
             printed, said = writer.communicate(timeout=300)
@@ -114,7 +115,7 @@ def test_racing_commands_report_what_they_wrote(logs: Path) -> None:
         report = json.loads((logs / "out" / "report.json").read_text())["comparison"]
         assert report["by_task"] == expected[last]["by_task"]
         gate = json.loads((logs / "out" / "gate.json").read_text())
-        assert {"one": "10", "two": "20"}[last] in gate["conditions"][0]
+        assert str(limits[last]) in gate["conditions"][0]
         assert sorted(path.name for path in logs.iterdir()) == ["before", "one", "out", "out.json", "two"]
 
 
