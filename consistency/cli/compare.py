@@ -101,8 +101,8 @@ def compare(
     missing: Annotated[
         Missing,
         typer.Option(
-            help="With --fail-if, where tasks or questions of BEFORE were not compared: end with exit code 2 (error), or judge "
-            "what was compared (ignore). A policy has a key of this name."
+            help="With --fail-if, where tasks or questions of BEFORE were not compared, or samples could not be read: end with "
+            "exit code 2 (error), or judge what was compared (ignore). A policy has a key of this name."
         ),
     ] = Missing.ERROR,
     json: Annotated[Path | None, typer.Option(help="Write the result as JSON; - for standard output.")] = None,
