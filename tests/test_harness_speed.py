@@ -13,12 +13,17 @@ pytest.importorskip("lm_eval")
 from datasets import ClassLabel, Dataset, Features, Value
 from lm_eval import evaluator, simple_evaluate, utils
 from lm_eval.api.model import LM
-from lm_eval.api.task import ConfigurableTask
+from lm_eval.api.task import ConfigurableTask, TaskConfig
 from lm_eval.loggers import EvaluationTracker, evaluation_tracker
 from lm_eval.tasks import TaskManager, get_task_dict
 
 from consistency.support.resources import shipped
-from consistency.tasks.harness_speed import compiled_templates, quick_records, without_unasked_tasks
+from consistency.tasks.harness_speed import (
+    compiled_templates,
+    quick_records,
+    shots_rendered_once,
+    without_unasked_tasks,
+)
 
 TASKS = str(shipped("lm_eval_tasks"))
 
@@ -62,6 +67,72 @@ def test_prompts_are_the_same_with_templates_compiled_once() -> None:
     assert len(expected[1]) >= 30
     assert len(compiled) == len(set(compiled))
     assert utils.env.from_string == before
+
+
+@pytest.fixture(scope="module")
+def world() -> TaskConfig:
+    name = "consistency_world_medicine_icl"
+    found: TaskConfig = get_task_dict([name], TaskManager(include_path=TASKS, include_defaults=False))[name].config
+    return found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"description": "About {{subject}}.\n\n"},
+        {"description": "subject"},
+        {"description": None},
+        {"fewshot_config": {"sampler": "default"}},
+        {"fewshot_config": {"sampler": "first_n", "gen_prefix": "{{subject}}:"}},
+        {"fewshot_config": {"sampler": "first_n", "split": "test"}},
+        {"gen_prefix": "{{subject}}:"},
+        {"doc_to_text": "{{question[:9]}}", "target_delimiter": ""},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("how", [{}, {"system_instruction": "Be brief."}, {"chat": True}], ids=str)
+def test_prompts_are_the_same_with_shots_rendered_once(
+    world: TaskConfig, change: dict[str, Any], how: dict[str, Any]
+) -> None:
+    rendered: list[str] = []
+
+    def shown(document: dict[str, Any]) -> str:
+        rendered.append(document["question"])
+        return f"{document['question']}\nAnswer:"
+
+    def prompts() -> list[Any]:
+        templates = {
+            "task": "templates",
+            "custom_dataset": world.custom_dataset,
+            "dataset_kwargs": world.dataset_kwargs,
+            "output_type": "multiple_choice",
+            "test_split": "test",
+            "fewshot_split": "dev",
+            "num_fewshot": 3,
+            "description": "Questions of medicine.\n\n",
+            "fewshot_config": {"sampler": "first_n"},
+            "doc_to_text": shown,
+            "doc_to_choice": "{{choices}}",
+            "doc_to_target": "answer",
+            **change,
+        }
+        task = ConfigurableTask(config={key: value for key, value in templates.items() if value is not None})
+        task.set_fewshot_seed(7)
+        given = {key: value for key, value in how.items() if key != "chat"}
+        if "chat" in how:
+            given |= {"apply_chat_template": True, "chat_template": lambda turns, **_: json.dumps(turns)}
+        rendered.clear()
+        task.build_all_requests(limit=20, rank=0, world_size=1, **given)
+        return [item.args for item in task.instances]
+
+    expected, usual = prompts(), len(rendered)
+    with shots_rendered_once():
+        assert prompts() == expected
+    if not change and "chat" not in how:
+        # Of the first two questions all is rendered as usual, and once more without examples.
+        assert usual == 20 * 4
+        assert len(rendered) == 20 + 2 * (3 + 1)
 
 
 def index(*names: str) -> dict[str, Any]:

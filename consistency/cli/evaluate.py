@@ -17,7 +17,6 @@ import typer
 
 from consistency.cli.exit_codes import FAULT
 from consistency.errors import InputError, how_to_install
-from consistency.support.memory import gc_seldom
 from consistency.support.streams import tell
 from consistency.support.text import visible
 
@@ -86,9 +85,9 @@ def ask(
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed", do=how_to_install("eval")) from error
 
-    from consistency.tasks.harness_speed import compiled_templates, quick_records, without_unasked_tasks
+    from consistency.tasks.harness_speed import faster_harness, without_unasked_tasks
 
-    with TemporaryDirectory() as folder, _visible_refusals(), compiled_templates(), quick_records(), gc_seldom():
+    with TemporaryDirectory() as folder, _visible_refusals(), faster_harness():
         own = [_unabbreviated(argument) for argument in arguments]
         given = with_own_tasks(own, own_tasks, Path(folder)) if own_tasks else own
         if rotate:
