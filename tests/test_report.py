@@ -21,6 +21,7 @@ from consistency.report.grid.document import Contrast, Mean
 from consistency.report.grid.estimates import estimate
 from consistency.report.grid.report import write_report
 from consistency.report.grid.verdict import verdict
+from consistency.support.text import p_equals
 from consistency.tasks.scopes import scope_tasks
 
 
@@ -398,6 +399,9 @@ def test_the_verdict_is_honest_in_every_direction() -> None:
     assert "does more harm than fine-tuning in line with it, in every comparison" in sentence(
         {"homo": seen, "ood": seen}
     )
+    # An interval without 0 that is called unclear is followed by the p that makes it so.
+    for value, p, named in ((0.06, 0.3, True), (0.04, 0.3, False), (0.06, 0.001, False)):
+        assert (p_equals(p) in sentence({"homo": (value, p)})) == named
     # No worse than the base model was: there is no harm to speak of.
     gained = sentence({"homo": seen}, change=0.1)
     assert "harm" not in gained

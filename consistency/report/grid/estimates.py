@@ -248,12 +248,14 @@ def _of_runs(cells: Sequence[Cell], draws: Draws, known: _Known) -> dict[tuple[s
         over = _estimated(cells, turned, draws)
         found[place] = over.estimate
         if over.estimate.value is not None and all(map(are_whole, [*before, *after])):
-            lost, won = (
-                Pool.of([np.where(np.isfinite(x), x == sign, np.nan) for x in turned], draws.question)
-                for sign in (-1, 1)
-            )
-            found[place] = pooled_change(over.estimate, lost, won, over.question_se, over.question_df)
+            found[place] = _of_turned(over, turned, draws.question)
     return found
+
+
+def _of_turned(over: Found, turned: Sequence[Floats], question: Integers) -> Estimate:
+    """The mean of answers that turned, -1, 0 or 1 each, with an interval that has a width where none did."""
+    lost, won = (Pool.of([np.where(np.isfinite(x), x == sign, np.nan) for x in turned], question) for sign in (-1, 1))
+    return pooled_change(over.estimate, lost, won, over.question_se, over.question_df)
 
 
 def _of_measure(
@@ -426,7 +428,7 @@ def contrasts(
                     draws = Draws.of(chosen) if len(chosen) > 1 else None
                     for measure, column in measures.items() if chosen else ():
                         found = estimate(chosen, _column(column), draws)
-                        known = doubted(found.estimate, *_of_difference(measure, chosen))
+                        known = _difference(measure, column, chosen, found, draws)
                         ends = [
                             tuned[model, domain, group, seed, scope].get(measure) for group in (minuend, subtrahend)
                         ]
@@ -445,18 +447,21 @@ def contrasts(
                                 intervals_overlap=_overlap(*ends),
                                 family=_family(domain, seed, experiment),
                                 unit=found.estimate.unit,
-                                method=found.estimate.method,
+                                method=known.method,
                                 question_se=found.question_se,
                             )
                         )
     return _adjusted(out)
 
 
-def _of_difference(measure: str, cells: Sequence[Cell]) -> tuple[float, float]:
-    """The smallest and largest difference that a question could have between two groups."""
+def _difference(measure: str, column: str, cells: Sequence[Cell], found: Found, draws: Draws | None) -> Estimate:
+    """A difference between two groups with what its interval has to contain, or the warnings that say what it does not."""
     name = FIGURES["tuned", measure if ("tuned", measure) in FIGURES else "accuracy"][0]
+    samples = [_column(column)(cell) for cell in cells]
+    if found.estimate.value is not None and all(is_share(MEASURE[name], np.abs(x)) for x in samples):
+        return _of_turned(found, samples, np.arange(len(cells[0])) if draws is None else draws.question)
     low, high = _reaches(cells, "").get(measure, MEASURE[name].bounds)
-    return low - high, high - low
+    return doubted(found.estimate, low - high, high - low)
 
 
 def _adjusted(rows: Sequence[Contrast]) -> list[Contrast]:

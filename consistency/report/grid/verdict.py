@@ -12,6 +12,7 @@ from consistency.report.document import Figure
 from consistency.report.formats.numbers import points, signed
 from consistency.report.grid.document import Claim, Contrast, Grid, GridVerdict, Mean, ModelVerdict, RunsCorrelation
 from consistency.report.grid.estimates import MEAN
+from consistency.support.text import p_equals
 from consistency.tasks.scopes import SCOPES
 
 # The claims of the paper that a grid can test, as contrasts that it says are positive.
@@ -216,10 +217,12 @@ def _clause(claim: Claim, tuned: Mapping[tuple[str, str], Mapping[str, Figure]])
     if one is not None and two is not None:
         texts = (f"{100 * one:.1f} %", f"{100 * two:.1f} %") if accuracy else (signed(one), signed(two))
         values = f"{texts[0]} against {texts[1]}, "
-    if found.ci_low is None:
+    if found.ci_low is None or found.ci_high is None:
         return f"{what} of {first} against {second}: {values}without an interval"
     how = {"seen": "is higher than", "reversed": "is lower than"}.get(claim.state, "cannot be distinguished from that")
     interval = f"[{form(found.ci_low)}, {form(found.ci_high)}]"
+    if claim.state == "unclear" and claim.p_holm is not None and not found.ci_low <= 0 <= found.ci_high:
+        interval += f", but {p_equals(claim.p_holm)} after Holm's correction"
     return f"{what} after {first} {how} after {second} ({values}difference {form(found.value)}{unit} {interval})"
 
 
