@@ -119,11 +119,11 @@ def test_ten_groups_and_more_are_resampled_whole():
 @pytest.mark.parametrize(
     ("x", "y", "z", "reason"),
     [
-        ([1, 2, 3, 4, 5], [2, 1, 3, 5, 4], [1, 3, 2, 4, 5], "5 runs leave 2 degrees of freedom"),
+        ([1, 2, 3, 4, 5], [2, 1, 3, 5, 4], [1, 3, 2, 4, 5], "5 runs are too few: 6 are needed"),
         ([1, 2, 3, 4, 5, 6], [2, 1, 3, 5, 4, 6], [7, 7, 7, 7, 7, 7], "the control is constant"),
         ([1, 1, 1, 1, 1, 1], [2, 1, 3, 5, 4, 6], [1, 2, 3, 4, 5, 6], "x is constant"),
         ([1, 2, 3, 4, 5, 6], [2, 1, 3, 5, 4, 6], [10, 20, 30, 40, 50, 60], "the controls explain x wholly"),
-        ([1, 2, 3, 4, 5, np.nan], [2, 1, 3, 5, 4, 6], [1, 3, 2, 4, 5, 6], "5 runs leave 2"),
+        ([1, 2, 3, 4, 5, np.nan], [2, 1, 3, 5, 4, 6], [1, 3, 2, 4, 5, 6], "5 runs are too few"),
     ],
 )
 def test_no_partial_correlation_says_why(x, y, z, reason):

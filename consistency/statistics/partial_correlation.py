@@ -149,7 +149,7 @@ def partial_correlation(
         return PartialCorrelation(None, None, None, None, None, None, n, df, variant, None, reason=reason)
 
     if df < 3:
-        return null(f"{n} runs leave {df} degrees of freedom, fewer than 3")
+        return null(f"{n} runs are too few: {n - df + 3} are needed")
     for name, column in (("x", a), ("y", b)):
         if np.ptp(column) == 0:
             return null(f"{name} is constant")

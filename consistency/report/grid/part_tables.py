@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from consistency.metrics.measures import MEASURE, Measure
+from consistency.metrics.measures import MEASURE
 from consistency.report.content import Table
 from consistency.report.formats.numbers import DASH, fixed, formatted
 from consistency.report.grid.document import Contrast, Grid, GridReport, RunParts
+from consistency.report.grid.tables import marked, marks
 from consistency.report.grid.verdict import group_title
 from consistency.report.label_cells import CAPTION, label_columns
 from consistency.support.text import p_value
@@ -13,6 +14,14 @@ from consistency.support.text import p_value
 _ACCURACY, _CHANGE = MEASURE["accuracy_after"], MEASURE["delta_accuracy"]
 _KL, _SPEARMAN = MEASURE["kl"], MEASURE["spearman"]
 _LONG = 30
+# The columns of the parts of a change: the estimate, its measure, and whether it has a sign.
+_PARTS = (
+    ("calibrated_before", _ACCURACY, False),
+    ("calibrated_after", _ACCURACY, False),
+    ("calibrated_change", _CHANGE, True),
+    ("prior_change", _CHANGE, True),
+    *((f"kl_{part}", _KL, False) for part in ("sharpness", "prior", "rest")),
+)
 
 
 def part_tables(document: GridReport) -> tuple[Table, ...]:
@@ -58,24 +67,27 @@ def _contrast_table(document: GridReport) -> Table:
 
 
 def _run_table(document: GridReport) -> Table:
-    grid, rows = document.experiment, []
-    for row in document.parts:
-        found = row.decomposition.estimates
-        cells = (
-            *(_cell(row, name, _ACCURACY) for name in ("calibrated_before", "calibrated_after")),
-            *(_cell(row, name, _CHANGE, sign=True) for name in ("calibrated_change", "prior_change")),
-            *(_cell(row, f"kl_{part}", _KL) for part in ("sharpness", "prior", "rest")),
+    grid = document.experiment
+    rows = [
+        (
+            *_place(grid, row),
+            str(row.decomposition.estimates["calibrated_change"].n),
+            *(marked(row.decomposition.estimates[name], measure, sign=sign) for name, measure, sign in _PARTS),
             fixed(row.decomposition.temperature, 2),
-            _cell(row, "spearman_calibrated", _SPEARMAN),
+            marked(row.decomposition.estimates["spearman_calibrated"], _SPEARMAN),
         )
-        rows.append((*_place(grid, row), str(found["calibrated_change"].n), *cells))
+        for row in document.parts
+    ]
+    names = (*(name for name, *_ in _PARTS), "spearman_calibrated")
+    shown = (row.decomposition.estimates[name] for row in document.parts for name in names)
     labels = _labels(grid)
     return Table(
         name="parts",
         title="Each change, and what of it is letter bias",
         caption="From the base model with shots to the tuned model, and to the base model without shots: accuracy corrected "
         "for letter bias, its change, the change due to letter bias, and what explains KL(base ‖ tuned): a "
-        "temperature, one number for each letter besides, and neither. ρ: ranking correlation corrected for letter bias.",
+        "temperature, one number for each letter besides, and neither. ρ: ranking correlation corrected for letter bias."
+        f"{marks(shown)}",
         head=(
             *(
                 *labels,
@@ -126,7 +138,3 @@ def _place(grid: Grid, row: RunParts) -> tuple[str, ...]:
     seed = DASH if row.seed is None else str(row.seed)
     group = row.group if row.seed is None else group_title(row.group)
     return *_model(grid, row.model), row.domain, group, seed, row.scope.upper()
-
-
-def _cell(row: RunParts, name: str, measure: Measure, *, sign: bool = False) -> str:
-    return formatted(row.decomposition.estimates[name], measure, sign=sign)

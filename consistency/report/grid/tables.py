@@ -22,7 +22,7 @@ from consistency.report.grid.document import (
 )
 from consistency.report.grid.estimates import CONTRASTED, MEAN
 from consistency.report.grid.verdict import group_title
-from consistency.statistics.estimates import CAVEATS, Caveat
+from consistency.statistics.estimates import CAVEATS, Caveat, Estimate
 from consistency.statistics.partial_correlation import FEW_RUNS
 from consistency.support.text import p_value
 from consistency.tasks.scopes import SCOPES
@@ -47,26 +47,26 @@ FIGURE_HEADS = (
 
 def _figures(row: Mean) -> tuple[str, ...]:
     return (
-        _marked(row.base["accuracy"], _ACCURACY),
-        _marked(row.base_zero_shot["accuracy"], _ACCURACY),
-        _marked(row.tuned["accuracy"], _ACCURACY),
-        _marked(row.change["accuracy"], _CHANGE),
-        _marked(row.tuned["spearman"], _SPEARMAN),
-        _marked(row.tuned["kl"], _KL),
+        marked(row.base["accuracy"], _ACCURACY),
+        marked(row.base_zero_shot["accuracy"], _ACCURACY),
+        marked(row.tuned["accuracy"], _ACCURACY),
+        marked(row.change["accuracy"], _CHANGE),
+        marked(row.tuned["spearman"], _SPEARMAN),
+        marked(row.tuned["kl"], _KL),
     )
 
 
-def _marked(figure: Figure, measure: Measure, *, sign: bool = False) -> str:
+def marked(figure: Figure | Estimate, measure: Measure, *, sign: bool = False) -> str:
     """A figure with its interval, and a mark where there is something that this cannot promise."""
     return formatted(figure, measure, sign=sign) + (MARK if _caveats(figure) else "")
 
 
-def _caveats(figure: Figure) -> list[Caveat]:
-    """What a figure's interval cannot promise."""
-    return [] if figure.ci_low is None or isinstance(figure.warnings, UnsetType) else figure.warnings
+def _caveats(figure: Figure | Estimate) -> Sequence[Caveat]:
+    """What a figure's interval cannot promise, or why it has none."""
+    return () if figure.value is None or isinstance(figure.warnings, UnsetType) else figure.warnings
 
 
-def _marks(figures: Iterable[Figure]) -> str:
+def marks(figures: Iterable[Figure | Estimate]) -> str:
     """What the mark means in a table of these figures; nothing where it does not occur."""
     found = dict.fromkeys(caveat for figure in figures for caveat in _caveats(figure))
     return f" {MARK}: {'; or '.join(CAVEATS[caveat] for caveat in found)}." if found else ""
@@ -134,7 +134,7 @@ def means_table(document: GridReport) -> Table:
         caption=f"{_over(grid)}HOMO: held-out questions of the domain; ID: subjects that belong to it; OOD: all others. The "
         "base model is also asked without shots in the tuned models' format, so that a change of format is not taken for a "
         f"change of knowledge. {_SPEARMAN.title} and KL(base ‖ tuned) compare with the base model, 5-shot. In brackets: "
-        f"95 % intervals{_over_what(grid)}.{_marks(_shown(chosen))}",
+        f"95 % intervals{_over_what(grid)}.{marks(_shown(chosen))}",
         head=(*labels, "questions", *FIGURE_HEADS),
         rows=tuple(
             (*_model(grid, row.model), row.scope.upper(), group_title(row.group), str(row.n), *_figures(row))
@@ -198,7 +198,7 @@ def contrast_table(document: GridReport) -> Table:
                 "accuracy (points)" if row.measure == "accuracy" else measure.heading,
                 row.scope.upper(),
                 row.domain,
-                _marked(row.difference, measure, sign=True),
+                marked(row.difference, measure, sign=True),
                 p_value(row.p),
                 p_value(row.p_holm),
                 {True: "overlap", False: "apart", None: DASH}[row.intervals_overlap],
@@ -211,7 +211,7 @@ def contrast_table(document: GridReport) -> Table:
         caption=f"Paired: both tuned models answered the same questions. {_sampled(grid)} p: test of no difference; Holm: "
         "corrected for all rows of the same kind (single domains, or means). The last column says whether the two groups' own "
         "intervals overlap, a stricter question than whether the difference excludes 0."
-        f"{_marks(row.difference for row in shown)}",
+        f"{marks(row.difference for row in shown)}",
         head=(*labels, "difference", "p", "p (Holm)", "intervals"),
         rows=tuple(rows),
         labels=len(labels),
@@ -253,6 +253,7 @@ def correlation_table(document: GridReport) -> Table:
         rows=tuple(rows),
         labels=3,
         data=document.partial_correlations,
+        folded=all(row.value is None for row in document.partial_correlations),
     )
 
 
@@ -277,7 +278,7 @@ def _runs(grid: Grid, rows: Sequence[Mean], name: str, title: str, caption: str)
     return Table(
         name=name,
         title=title,
-        caption=f"{caption}{_marks(_shown(rows))}",
+        caption=f"{caption}{marks(_shown(rows))}",
         head=(*labels, "questions", *FIGURE_HEADS),
         rows=tuple(
             (
