@@ -22,7 +22,7 @@ from consistency.report.glossary import meaning
 from consistency.support.text import common_beginning, visible, visible_lines
 
 # A number at the start of a cell, or a p that is called so; "0.4.12" and "2026-11-24" are none.
-NUMBER = re.compile(r"(p =? ?)?[<>≤≥]?\s*[+\-−]?(\d[\d,]*)?(\.?\d+)(e[+\-−]?\d+)?(?=$|[\s%*])")
+NUMBER = re.compile(r"(p =? ?)?[<>≤≥]?\s*[+\-−]?(\d[\d,]*)?(\.?\d+)(e[+\-−]?\d+)?(?=$|[\s%*†])")
 INTERVAL = re.compile(r"(.*\S) (\[[^\[\]]*\])(\W?)", re.DOTALL)
 MISSING = ("", "–", "—")
 # Words of a cell that make its column no words.
