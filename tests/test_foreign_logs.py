@@ -233,6 +233,65 @@ def test_a_letter_that_is_not_among_the_top_log_probabilities_is_unknown(tmp_pat
     assert scores.correct.tolist() == [float(item.right) for item in BEFORE]
 
 
+def inspect_log(file, side, change, **more):
+    """A log of Inspect of which each sample is changed."""
+    asked = (BEFORE, AFTER)[side]
+    rows = [foreign_logs.inspect_sample(n, item, with_logprobs=True) for n, item in enumerate(asked, 1)]
+    for row in rows:
+        change(row)
+    content = {**foreign_logs.inspect_header(side, len(rows)), "samples": rows}
+    file.write_text(json.dumps(content))
+    return file
+
+
+@pytest.mark.parametrize("tail", [[".", " A", " wrong", " one", " would", " be", " D"], [" and", " not", " C"]])
+@pytest.mark.parametrize("head", [["ANSWER", ":"], [" The", " answer", " is"], []])
+def test_log_probabilities_are_those_of_the_answer_and_not_of_a_letter_behind_it(head, tail, tmp_path):
+    def explain(row):
+        content = row["output"]["choices"][0]["logprobs"]["content"]
+        answer = content[-1]
+        other = [{"token": f" {letter}", "logprob": -1.4} for letter in foreign_logs.LETTERS]
+        said = [
+            {"token": token, "logprob": 0.0, "top_logprobs": other if token.strip() in foreign_logs.LETTERS else None}
+            for token in [*head, *tail]
+        ]
+        # Where nothing but the scorer says which letter is the answer, the text behind it must not repeat it.
+        if not head or head[0] == "ANSWER" or answer["token"] not in tail:
+            row["output"]["choices"][0]["logprobs"]["content"] = [*said[: len(head)], answer, *said[len(head) :]]
+
+    runs = [inspect_log(tmp_path / f"{side}.json", side, explain) for side in (0, 1)]
+    expected = [np.log(softmax(item)) for item in AFTER]
+    found = read_run(runs[1]).tasks["towns"].logprobs
+    assert np.allclose(found - np.logaddexp.reduce(found, axis=1, keepdims=True), expected)
+
+
+def test_ids_of_inspect_may_hold_slashes(tmp_path):
+    rows = [
+        {**foreign_logs.inspect_sample(n, item, with_logprobs=False), "id": f"set/{n}" if n % 2 else f"other {n}"}
+        for n, item in enumerate(BEFORE)
+    ]
+    members = {f"samples/{row['id']}_epoch_1.json": json.dumps(row).encode() for row in rows}
+    members["header.json"] = json.dumps(foreign_logs.inspect_header(0, 60)).encode()
+    (tmp_path / "log.eval").write_bytes(foreign_logs.zstd_archive(members))
+    scores = read_run(tmp_path / "log.eval").tasks["towns"]
+    assert len(scores) == 60
+    assert scores.correct.sum() == sum(item.right for item in BEFORE)
+
+
+def test_a_question_of_inspect_is_neither_its_system_message_nor_the_options_in_its_text(tmp_path, logs):
+    def in_messages(row):
+        row["input"] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": row["input"]}]
+
+    def in_text(row):
+        row["input"], row["choices"] = row["messages"][0]["content"], None
+
+    for change in (in_messages, in_text):
+        run = inspect_log(tmp_path / "log.json", 1, change)
+        found = section(compare(logs["lm_eval"][0], run))
+        assert found.n == 60
+        assert found.flips == {**found.flips, "harmful": HARMFUL, "beneficial": BENEFICIAL}
+
+
 def test_log_probabilities_of_shuffled_letters_are_not_used(tmp_path):
     rows = [foreign_logs.inspect_sample(number, item, with_logprobs=True) for number, item in enumerate(BEFORE)]
     header = foreign_logs.inspect_header(0, 60)
