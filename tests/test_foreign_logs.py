@@ -456,6 +456,17 @@ def test_the_other_tasks_of_llama_cpp(kind, selected, tmp_path):
     assert scores.correct.tolist() == [float(item.right) for item in BEFORE]
 
 
+def test_kinds_of_tasks_of_llama_cpp_are_not_taken_for_each_other(tmp_path):
+    files = []
+    for mark, tail in (("%", "\t[1.0%, 99.0%]"), ("", "")):
+        files.append(tmp_path / f"{len(files)}.log")
+        shares = [f"{n}\t{100 * (n // 2) / n:.8f}{mark}{tail}" for n in range(1, 21)]
+        files[-1].write_text("\n".join(["task\tacc_norm", *shares]))
+    assert compare(files[0], files[0]).by_task["llama.cpp"].n == 20
+    with pytest.raises(InputError):
+        compare(*files)
+
+
 def kl_output(means: list[tuple[float, float, float]]) -> str:
     """A table of llama.cpp's `--kl-divergence`, from each chunk's ln of the ratio, divergence and share of the same token."""
     head = "chunk             PPL               ln(PPL(Q)/PPL(base))          KL Divergence              Δp RMS"
@@ -497,6 +508,107 @@ def test_chunks_of_a_kl_divergence_are_compared(tmp_path):
     for place, name in enumerate(("ln_ppl_ratio", "kl_divergence", "same_top_token")):
         wanted = (sides[1] - sides[0])[:, place].mean()
         assert found[name].delta.value == pytest.approx(wanted, abs=2e-5), name
+
+
+NUMBERS = [("1", "0", "3", "2"), ("4", "2", "0", "6")]
+
+
+@pytest.mark.parametrize("name", ["every_eval_ever", "lmms", "nemo"])
+def test_a_target_that_is_a_place_is_not_the_option_of_that_number(name, tmp_path):
+    asked = [Asked(item.question, NUMBERS[n % 2], item.gold, item.logprobs) for n, item in enumerate(AFTER)]
+    log = FORMATS[name](tmp_path / name, 1, asked)
+    file = data_file(log)
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row, item in zip(rows, asked, strict=True):
+        if name == "every_eval_ever":
+            row["input"]["choices"] = list(item.options)
+        if name == "nemo":
+            row["expected_answer"] = str(item.gold)
+    lines(file, rows)
+    (scores,) = read_run(log).tasks.values()
+    places = [item.gold for item in asked]
+    if scores.has_options:
+        assert scores.target.tolist() == places
+    else:
+        assert scores.right == [item.options[item.gold] for item in asked]
+    # Beside a log that has the places as numbers, no question has another right answer.
+    other = foreign_logs.write_lm_eval(tmp_path / "lm_eval", 0, asked)
+    assert section(compare(other, log)).n == len(asked)
+
+
+def test_of_several_metrics_in_records_one_says_what_is_right_in_whatever_order(tmp_path):
+    runs = []
+    for side, asked in enumerate((BEFORE, AFTER)):
+        log = foreign_logs.write_every_eval_ever(tmp_path / str(side), side, asked)
+        file = data_file(log)
+        rows = []
+        for row, item in zip(map(json.loads, file.read_text().splitlines()), asked, strict=True):
+            metrics = {"bleu_4:test": (0.25, False), "exact_match:test": (float(item.right), item.right)}
+            named = [
+                {**row, "evaluation_result_id": name, "evaluation": {"score": score, "is_correct": right}}
+                for name, (score, right) in metrics.items()
+            ]
+            rows += named[:: -1 if side else 1]
+        runs.append(lines(file, rows))
+    found = section(compare(*runs))
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+    assert found.metrics["bleu_4:test"].delta.value == 0
+
+
+def test_a_scorer_of_nemo_does_not_replace_the_reward(tmp_path):
+    log = foreign_logs.write_nemo(tmp_path, 0, BEFORE)
+    rows = [{**json.loads(line), "scorer_rewards": {"acc": 0.0}} for line in data_file(log).read_text().splitlines()]
+    lines(data_file(log), rows)
+    assert read_run(log).tasks["towns"].correct.tolist() == [float(item.right) for item in BEFORE]
+
+
+def test_the_right_letter_of_a_generated_answer_of_lighteval_is_its_option(tmp_path):
+    log = foreign_logs.write_lighteval(tmp_path, 0, BEFORE)
+    file = data_file(log)
+    rows = pq.read_table(file).to_pylist()
+    for row in rows:
+        row["model_response"].update(text=["A"], logprobs=[])
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    (scores,) = read_run(log).tasks.values()
+    assert scores.right == [item.options[item.gold] for item in BEFORE]
+
+
+@pytest.mark.parametrize(
+    "form", ["{text}", " {lower}\n", "{letter}", "({letter})", "{letter}. {text}", "{letter}) {text}"]
+)
+def test_answers_of_plain_lines_are_options_in_whatever_form(form, tmp_path):
+    rows = [
+        {
+            "question": item.question,
+            "choices": list(item.options),
+            "gold": item.gold,
+            "answer": form.format(
+                text=item.options[item.chosen],
+                lower=item.options[item.chosen].lower(),
+                letter=foreign_logs.LETTERS[item.chosen],
+            ),
+        }
+        for item in BEFORE
+    ]
+    scores = read_run(lines(tmp_path / "log.jsonl", rows)).tasks["log"]
+    assert scores.correct.tolist() == [float(item.right) for item in BEFORE]
+
+
+def test_answers_of_plain_lines_that_are_no_option_are_counted(tmp_path):
+    asked = {"question": "?", "choices": ["Rome", "Oslo"], "gold": 1}
+    rows = [{**asked, "question": f"{n}?", "answer": "Osl" if n < 3 else "Oslo"} for n in range(8)]
+    scores = read_run(lines(tmp_path / "log.jsonl", rows)).tasks["log"]
+    assert scores.correct.sum() == 5
+    assert any(note.startswith("3 answers") for note in scores.notes)
+
+
+@pytest.mark.parametrize("change", [{"logprobs": [2.3, 0.1]}, {"logprobs": [0.1, 0.9]}, {"answer": "1"}])
+def test_losses_probabilities_and_places_as_text_are_refused(change, tmp_path, call):
+    row = {"question": "?", "choices": ["Rome", "Oslo"], "gold": 1, **change}
+    file = lines(tmp_path / "log.jsonl", [row])
+    code, _, error = call("compare", file, file)
+    assert code == 2
+    assert "log.jsonl:1" in error
 
 
 def test_a_folder_of_several_tasks_and_dates(tmp_path):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
-from consistency.logs.formats.answers import Answer, Log, to_scores
+from consistency.logs.formats.answers import Answer, Log, option_index, to_scores
 from consistency.logs.formats.decoding import fault_of, parquet_rows, parquet_schema
 from consistency.logs.formats.prompts import asked
 from consistency.logs.run_config import RunConfig
@@ -150,9 +150,9 @@ def _to_answer(
         options = listed
     target = ", ".join(scored[item] for item in golds if item < len(scored))
     if not values and listed:
-        golds = tuple(
-            place for place, option in enumerate(listed) if option in {scored[item].strip() for item in golds}
-        )
+        # By their texts, or by the letters that were to be written.
+        places = {option_index(scored[item], listed) for item in golds if item < len(scored)}
+        golds = tuple(sorted(place for place in places if place is not None))
     written = text[0] if isinstance(text, list | tuple) and text else text
     return Answer(
         id=number,
