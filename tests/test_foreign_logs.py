@@ -538,11 +538,11 @@ def test_a_target_that_is_a_place_is_not_the_option_of_that_number(name, tmp_pat
 
 def test_of_several_metrics_in_records_one_says_what_is_right_in_whatever_order(tmp_path):
     runs = []
-    for side, asked in enumerate((BEFORE, AFTER)):
-        log = foreign_logs.write_every_eval_ever(tmp_path / str(side), side, asked)
+    for side, items in enumerate((BEFORE, AFTER)):
+        log = foreign_logs.write_every_eval_ever(tmp_path / str(side), side, items)
         file = data_file(log)
         rows = []
-        for row, item in zip(map(json.loads, file.read_text().splitlines()), asked, strict=True):
+        for row, item in zip(map(json.loads, file.read_text().splitlines()), items, strict=True):
             metrics = {"bleu_4:test": (0.25, False), "exact_match:test": (float(item.right), item.right)}
             named = [
                 {**row, "evaluation_result_id": name, "evaluation": {"score": score, "is_correct": right}}
@@ -609,6 +609,35 @@ def test_losses_probabilities_and_places_as_text_are_refused(change, tmp_path, c
     code, _, error = call("compare", file, file)
     assert code == 2
     assert "log.jsonl:1" in error
+
+
+def test_questions_that_ask_the_same_pair_by_their_names_and_not_by_their_places(tmp_path):
+    runs = []
+    for side, items in enumerate((BEFORE, AFTER)):
+        rows = [
+            {"question": "What is in the picture?", "id": f"p{n}", "correct": item.right}
+            for n, item in enumerate(items)
+        ]
+        # One log lacks a question, and has the others from the last to the first.
+        runs.append(lines(tmp_path / str(side) / "pictures.jsonl", rows[:0:-1] if side else rows))
+    found = section(compare(*runs))
+    pairs = list(zip(BEFORE, AFTER, strict=True))[1:]
+    assert found.n == 59
+    assert found.flips["harmful"] == sum(one.right and not two.right for one, two in pairs)
+    assert found.flips["beneficial"] == sum(two.right and not one.right for one, two in pairs)
+
+
+def test_details_of_two_models_without_results_are_not_one_run(tmp_path):
+    dates = [DATE, DATE.replace("-04T", "-05T")]
+    for side, date in enumerate(dates):
+        log = foreign_logs.write_lighteval(tmp_path / "made" / str(side), side, BEFORE)
+        file = data_file(log)
+        place = tmp_path / "logs" / "details" / "org" / f"model-{side}" / date / file.name.replace(DATE, date)
+        place.parent.mkdir(parents=True)
+        file.rename(place)
+    with pytest.raises(InputError, match="2 models"):
+        read_run(tmp_path / "logs")
+    assert read_run(place).config.model_name == "org/model-1"
 
 
 def test_a_folder_of_several_tasks_and_dates(tmp_path):

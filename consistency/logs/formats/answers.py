@@ -190,7 +190,7 @@ def to_scores(
         task=task,
         filter="none",
         doc_id=np.array([*numbers.values()], dtype=np.int64),
-        doc_hash=[row.doc_hash for row in rows],
+        doc_hash=_hashes(rows, numbers),
         prompt_hash=[
             row.prompt_hash or (hashlib.sha256(row.prompt.encode("utf-8", "replace")).hexdigest() if row.prompt else "")
             for row in rows
@@ -221,6 +221,22 @@ def _numbers(ids: Iterable[int | str]) -> dict[int | str, int]:
     if all(0 <= number <= _LARGEST for number in found.values()) and len(set(found.values())) == len(found):
         return dict(sorted(found.items(), key=lambda item: item[1]))
     return {key: place for place, key in enumerate(found)}
+
+
+def _hashes(rows: Sequence[Answer], numbers: Mapping[int | str, int]) -> list[str]:
+    """The document hash of each row; of questions that ask the same and have names, one of both."""
+    asked = [(normalised(row.question), *sorted(map(normalised, row.options))) for row in rows]
+    times = Counter(asked)
+    # Their number is their place, which is another where a log lacks a question.
+    return [
+        row.doc_hash
+        or (
+            hashlib.sha256(repr((row.id, texts)).encode("utf-8", "replace")).hexdigest()
+            if times[texts] > 1 and str(row.id) != str(numbers[row.id])
+            else ""
+        )
+        for row, texts in zip(rows, asked, strict=True)
+    ]
 
 
 def _options(rows: Sequence[Answer], width: int, notes: list[str]) -> tuple[Floats, Bools, Integers]:

@@ -68,7 +68,7 @@ class LightevalReader:
             },
             documents=len(answers),
         )
-        return Log({task: to_scores(task, answers, file, settings=settings)}, _config(content, task, shots, date))
+        return Log({task: to_scores(task, answers, file, settings=settings)}, _config(content, task, shots, date, file))
 
 
 def _new(row: Mapping[str, Any], number: int) -> Answer:
@@ -205,15 +205,22 @@ def _results(file: Path, date: str) -> Mapping[str, Any]:
     return {}
 
 
+def _model(file: Path) -> str | None:
+    """The model that the folders of a file without results name: `details/ORG/MODEL/DATE`."""
+    above = file.parts[:-2]
+    named = above[len(above) - above[::-1].index("details") :] if "details" in above else ()
+    return "/".join(named) or None
+
+
 def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = content.get(name)
     return value if isinstance(value, dict) else {}
 
 
-def _config(content: Mapping[str, Any], task: str, shots: int | None, date: str) -> RunConfig:
+def _config(content: Mapping[str, Any], task: str, shots: int | None, date: str, file: Path) -> RunConfig:
     general = _mapping(content, "config_general")
     model = _mapping(general, "model_config")
-    name = general.get("model_name") or model.get("model_name")
+    name = general.get("model_name") or model.get("model_name") or _model(file)
     limit, commit = general.get("max_samples"), general.get("lighteval_sha")
     system, dtype = model.get("system_prompt"), model.get("dtype")
     return RunConfig(
