@@ -611,6 +611,22 @@ def test_losses_probabilities_and_places_as_text_are_refused(change, tmp_path, c
     assert "log.jsonl:1" in error
 
 
+def test_the_newest_log_is_that_of_the_latest_moment_in_whatever_zone(tmp_path):
+    for name, created, asked_ in (
+        ("a", "2026-03-04T07:00:00+02:00", AFTER),
+        ("b", "2026-03-04T05:30:00+00:00", BEFORE),
+    ):
+        file = tmp_path / f"{name}.json"
+        foreign_logs.write_inspect_json(tmp_path / "made" / name, 0, asked_)
+        content = json.loads(data_file(tmp_path / "made" / name).read_text())
+        content["eval"]["created"] = created
+        file.write_text(json.dumps(content))
+    for part in (tmp_path / "made").rglob("*.json"):
+        part.unlink()
+    (scores,) = read_run(tmp_path).tasks.values()
+    assert scores.correct.tolist() == [float(item.right) for item in BEFORE]
+
+
 def test_questions_that_ask_the_same_pair_by_their_names_and_not_by_their_places(tmp_path):
     runs = []
     for side, items in enumerate((BEFORE, AFTER)):
