@@ -627,6 +627,18 @@ def test_the_newest_log_is_that_of_the_latest_moment_in_whatever_zone(tmp_path):
     assert scores.correct.tolist() == [float(item.right) for item in BEFORE]
 
 
+def test_a_part_of_samples_says_that_it_is_one(tmp_path):
+    file = tmp_path / "towns" / "train-00000-of-00002.parquet"
+    file.parent.mkdir()
+    pq.write_table(pa.Table.from_pylist(foreign_logs.samples(BEFORE[:30])), file)
+    (scores,) = read_run(file).tasks.values()
+    assert len(scores) == 30
+    assert any("2 parts" in note for note in scores.notes)
+    whole = file.with_name("train-00000-of-00001.parquet")
+    file.rename(whole)
+    assert not next(iter(read_run(whole).tasks.values())).notes
+
+
 def test_questions_that_ask_the_same_pair_by_their_names_and_not_by_their_places(tmp_path):
     runs = []
     for side, items in enumerate((BEFORE, AFTER)):

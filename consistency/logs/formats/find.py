@@ -157,7 +157,7 @@ def _joined(
         if known and dates[file] == dates[tasks[known[0]].source]:
             raise InputError(
                 f"a second log of the task {known[0]}, beside {tasks[known[0]].source.name}",
-                do="name one of the files, or move the other away",
+                do="name one of the files, or move the other away; parts of one log have to be joined in one file",
                 path=file,
             )
         if new:
