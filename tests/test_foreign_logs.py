@@ -233,6 +233,65 @@ def test_a_letter_that_is_not_among_the_top_log_probabilities_is_unknown(tmp_pat
     assert scores.correct.tolist() == [float(item.right) for item in BEFORE]
 
 
+def inspect_log(file, side, change, **more):
+    """A log of Inspect of which each sample is changed."""
+    asked = (BEFORE, AFTER)[side]
+    rows = [foreign_logs.inspect_sample(n, item, with_logprobs=True) for n, item in enumerate(asked, 1)]
+    for row in rows:
+        change(row)
+    content = {**foreign_logs.inspect_header(side, len(rows)), "samples": rows}
+    file.write_text(json.dumps(content))
+    return file
+
+
+@pytest.mark.parametrize("tail", [[".", " A", " wrong", " one", " would", " be", " D"], [" and", " not", " C"]])
+@pytest.mark.parametrize("head", [["ANSWER", ":"], [" The", " answer", " is"], []])
+def test_log_probabilities_are_those_of_the_answer_and_not_of_a_letter_behind_it(head, tail, tmp_path):
+    def explain(row):
+        content = row["output"]["choices"][0]["logprobs"]["content"]
+        answer = content[-1]
+        other = [{"token": f" {letter}", "logprob": -1.4} for letter in foreign_logs.LETTERS]
+        said = [
+            {"token": token, "logprob": 0.0, "top_logprobs": other if token.strip() in foreign_logs.LETTERS else None}
+            for token in [*head, *tail]
+        ]
+        # Where nothing but the scorer says which letter is the answer, the text behind it must not repeat it.
+        if not head or head[0] == "ANSWER" or answer["token"] not in tail:
+            row["output"]["choices"][0]["logprobs"]["content"] = [*said[: len(head)], answer, *said[len(head) :]]
+
+    runs = [inspect_log(tmp_path / f"{side}.json", side, explain) for side in (0, 1)]
+    expected = [np.log(softmax(item)) for item in AFTER]
+    found = read_run(runs[1]).tasks["towns"].logprobs
+    assert np.allclose(found - np.logaddexp.reduce(found, axis=1, keepdims=True), expected)
+
+
+def test_ids_of_inspect_may_hold_slashes(tmp_path):
+    rows = [
+        {**foreign_logs.inspect_sample(n, item, with_logprobs=False), "id": f"set/{n}" if n % 2 else f"other {n}"}
+        for n, item in enumerate(BEFORE)
+    ]
+    members = {f"samples/{row['id']}_epoch_1.json": json.dumps(row).encode() for row in rows}
+    members["header.json"] = json.dumps(foreign_logs.inspect_header(0, 60)).encode()
+    (tmp_path / "log.eval").write_bytes(foreign_logs.zstd_archive(members))
+    scores = read_run(tmp_path / "log.eval").tasks["towns"]
+    assert len(scores) == 60
+    assert scores.correct.sum() == sum(item.right for item in BEFORE)
+
+
+def test_a_question_of_inspect_is_neither_its_system_message_nor_the_options_in_its_text(tmp_path, logs):
+    def in_messages(row):
+        row["input"] = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": row["input"]}]
+
+    def in_text(row):
+        row["input"], row["choices"] = row["messages"][0]["content"], None
+
+    for change in (in_messages, in_text):
+        run = inspect_log(tmp_path / "log.json", 1, change)
+        found = section(compare(logs["lm_eval"][0], run))
+        assert found.n == 60
+        assert found.flips == {**found.flips, "harmful": HARMFUL, "beneficial": BENEFICIAL}
+
+
 def test_log_probabilities_of_shuffled_letters_are_not_used(tmp_path):
     rows = [foreign_logs.inspect_sample(number, item, with_logprobs=True) for number, item in enumerate(BEFORE)]
     header = foreign_logs.inspect_header(0, 60)
@@ -397,6 +456,17 @@ def test_the_other_tasks_of_llama_cpp(kind, selected, tmp_path):
     assert scores.correct.tolist() == [float(item.right) for item in BEFORE]
 
 
+def test_kinds_of_tasks_of_llama_cpp_are_not_taken_for_each_other(tmp_path):
+    files = []
+    for mark, tail in (("%", "\t[1.0%, 99.0%]"), ("", "")):
+        files.append(tmp_path / f"{len(files)}.log")
+        shares = [f"{n}\t{100 * (n // 2) / n:.8f}{mark}{tail}" for n in range(1, 21)]
+        files[-1].write_text("\n".join(["task\tacc_norm", *shares]))
+    assert compare(files[0], files[0]).by_task["llama.cpp"].n == 20
+    with pytest.raises(InputError):
+        compare(*files)
+
+
 def kl_output(means: list[tuple[float, float, float]]) -> str:
     """A table of llama.cpp's `--kl-divergence`, from each chunk's ln of the ratio, divergence and share of the same token."""
     head = "chunk             PPL               ln(PPL(Q)/PPL(base))          KL Divergence              Δp RMS"
@@ -438,6 +508,164 @@ def test_chunks_of_a_kl_divergence_are_compared(tmp_path):
     for place, name in enumerate(("ln_ppl_ratio", "kl_divergence", "same_top_token")):
         wanted = (sides[1] - sides[0])[:, place].mean()
         assert found[name].delta.value == pytest.approx(wanted, abs=2e-5), name
+
+
+NUMBERS = [("1", "0", "3", "2"), ("4", "2", "0", "6")]
+
+
+@pytest.mark.parametrize("name", ["every_eval_ever", "lmms", "nemo"])
+def test_a_target_that_is_a_place_is_not_the_option_of_that_number(name, tmp_path):
+    asked = [Asked(item.question, NUMBERS[n % 2], item.gold, item.logprobs) for n, item in enumerate(AFTER)]
+    log = FORMATS[name](tmp_path / name, 1, asked)
+    file = data_file(log)
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row, item in zip(rows, asked, strict=True):
+        if name == "every_eval_ever":
+            row["input"]["choices"] = list(item.options)
+        if name == "nemo":
+            row["expected_answer"] = str(item.gold)
+    lines(file, rows)
+    (scores,) = read_run(log).tasks.values()
+    places = [item.gold for item in asked]
+    if scores.has_options:
+        assert scores.target.tolist() == places
+    else:
+        assert scores.right == [item.options[item.gold] for item in asked]
+    # Beside a log that has the places as numbers, no question has another right answer.
+    other = foreign_logs.write_lm_eval(tmp_path / "lm_eval", 0, asked)
+    assert section(compare(other, log)).n == len(asked)
+
+
+def test_of_several_metrics_in_records_one_says_what_is_right_in_whatever_order(tmp_path):
+    runs = []
+    for side, items in enumerate((BEFORE, AFTER)):
+        log = foreign_logs.write_every_eval_ever(tmp_path / str(side), side, items)
+        file = data_file(log)
+        rows = []
+        for row, item in zip(map(json.loads, file.read_text().splitlines()), items, strict=True):
+            metrics = {"bleu_4:test": (0.25, False), "exact_match:test": (float(item.right), item.right)}
+            named = [
+                {**row, "evaluation_result_id": name, "evaluation": {"score": score, "is_correct": right}}
+                for name, (score, right) in metrics.items()
+            ]
+            rows += named[:: -1 if side else 1]
+        runs.append(lines(file, rows))
+    found = section(compare(*runs))
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+    assert found.metrics["bleu_4:test"].delta.value == 0
+
+
+def test_a_scorer_of_nemo_does_not_replace_the_reward(tmp_path):
+    log = foreign_logs.write_nemo(tmp_path, 0, BEFORE)
+    rows = [{**json.loads(line), "scorer_rewards": {"acc": 0.0}} for line in data_file(log).read_text().splitlines()]
+    lines(data_file(log), rows)
+    assert read_run(log).tasks["towns"].correct.tolist() == [float(item.right) for item in BEFORE]
+
+
+def test_the_right_letter_of_a_generated_answer_of_lighteval_is_its_option(tmp_path):
+    log = foreign_logs.write_lighteval(tmp_path, 0, BEFORE)
+    file = data_file(log)
+    rows = pq.read_table(file).to_pylist()
+    for row in rows:
+        row["model_response"].update(text=["A"], logprobs=[])
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    (scores,) = read_run(log).tasks.values()
+    assert scores.right == [item.options[item.gold] for item in BEFORE]
+
+
+@pytest.mark.parametrize(
+    "form", ["{text}", " {lower}\n", "{letter}", "({letter})", "{letter}. {text}", "{letter}) {text}"]
+)
+def test_answers_of_plain_lines_are_options_in_whatever_form(form, tmp_path):
+    rows = [
+        {
+            "question": item.question,
+            "choices": list(item.options),
+            "gold": item.gold,
+            "answer": form.format(
+                text=item.options[item.chosen],
+                lower=item.options[item.chosen].lower(),
+                letter=foreign_logs.LETTERS[item.chosen],
+            ),
+        }
+        for item in BEFORE
+    ]
+    scores = read_run(lines(tmp_path / "log.jsonl", rows)).tasks["log"]
+    assert scores.correct.tolist() == [float(item.right) for item in BEFORE]
+
+
+def test_answers_of_plain_lines_that_are_no_option_are_counted(tmp_path):
+    asked = {"question": "?", "choices": ["Rome", "Oslo"], "gold": 1}
+    rows = [{**asked, "question": f"{n}?", "answer": "Osl" if n < 3 else "Oslo"} for n in range(8)]
+    scores = read_run(lines(tmp_path / "log.jsonl", rows)).tasks["log"]
+    assert scores.correct.sum() == 5
+    assert any(note.startswith("3 answers") for note in scores.notes)
+
+
+@pytest.mark.parametrize("change", [{"logprobs": [2.3, 0.1]}, {"logprobs": [0.1, 0.9]}, {"answer": "1"}])
+def test_losses_probabilities_and_places_as_text_are_refused(change, tmp_path, call):
+    row = {"question": "?", "choices": ["Rome", "Oslo"], "gold": 1, **change}
+    file = lines(tmp_path / "log.jsonl", [row])
+    code, _, error = call("compare", file, file)
+    assert code == 2
+    assert "log.jsonl:1" in error
+
+
+def test_the_newest_log_is_that_of_the_latest_moment_in_whatever_zone(tmp_path):
+    for name, created, asked_ in (
+        ("a", "2026-03-04T07:00:00+02:00", AFTER),
+        ("b", "2026-03-04T05:30:00+00:00", BEFORE),
+    ):
+        file = tmp_path / f"{name}.json"
+        foreign_logs.write_inspect_json(tmp_path / "made" / name, 0, asked_)
+        content = json.loads(data_file(tmp_path / "made" / name).read_text())
+        content["eval"]["created"] = created
+        file.write_text(json.dumps(content))
+    for part in (tmp_path / "made").rglob("*.json"):
+        part.unlink()
+    (scores,) = read_run(tmp_path).tasks.values()
+    assert scores.correct.tolist() == [float(item.right) for item in BEFORE]
+
+
+def test_a_part_of_samples_says_that_it_is_one(tmp_path):
+    file = tmp_path / "towns" / "train-00000-of-00002.parquet"
+    file.parent.mkdir()
+    pq.write_table(pa.Table.from_pylist(foreign_logs.samples(BEFORE[:30])), file)
+    (scores,) = read_run(file).tasks.values()
+    assert len(scores) == 30
+    assert any("2 parts" in note for note in scores.notes)
+    whole = file.with_name("train-00000-of-00001.parquet")
+    file.rename(whole)
+    assert not next(iter(read_run(whole).tasks.values())).notes
+
+
+def test_questions_that_ask_the_same_pair_by_their_names_and_not_by_their_places(tmp_path):
+    runs = []
+    for side, items in enumerate((BEFORE, AFTER)):
+        rows = [
+            {"question": "What is in the picture?", "id": f"p{n}", "correct": item.right}
+            for n, item in enumerate(items)
+        ]
+        # One log lacks a question, and has the others from the last to the first.
+        runs.append(lines(tmp_path / str(side) / "pictures.jsonl", rows[:0:-1] if side else rows))
+    found = section(compare(*runs))
+    pairs = list(zip(BEFORE, AFTER, strict=True))[1:]
+    assert found.n == 59
+    assert found.flips["harmful"] == sum(one.right and not two.right for one, two in pairs)
+    assert found.flips["beneficial"] == sum(two.right and not one.right for one, two in pairs)
+
+
+def test_details_of_two_models_without_results_are_not_one_run(tmp_path):
+    dates = [DATE, DATE.replace("-04T", "-05T")]
+    for side, date in enumerate(dates):
+        log = foreign_logs.write_lighteval(tmp_path / "made" / str(side), side, BEFORE)
+        file = data_file(log)
+        place = tmp_path / "logs" / "details" / "org" / f"model-{side}" / date / file.name.replace(DATE, date)
+        place.parent.mkdir(parents=True)
+        file.rename(place)
+    with pytest.raises(InputError, match="2 models"):
+        read_run(tmp_path / "logs")
+    assert read_run(place).config.model_name == "org/model-1"
 
 
 def test_a_folder_of_several_tasks_and_dates(tmp_path):

@@ -11,7 +11,7 @@ from consistency.support.arrays import Bools, Floats
 from consistency.support.text import counted
 
 # Log-probabilities are rounded: a probability of 1 may be a little more.
-_ABOVE_ZERO = 0.01
+ABOVE_ZERO = 0.01
 # In a smaller share of the questions, options may have one score by chance.
 _MOST = 0.5
 # One right option in fewer questions may be chance.
@@ -78,4 +78,4 @@ def equal_scores(logprobs: Floats) -> Bools:
 
 
 def _above_zero(logprobs: Floats) -> Bools:
-    return np.asarray((logprobs > _ABOVE_ZERO).any(axis=1))
+    return np.asarray((logprobs > ABOVE_ZERO).any(axis=1))

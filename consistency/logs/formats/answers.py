@@ -30,6 +30,8 @@ ACC = "acc"
 # As ids are written; others, such as 01, are texts.
 _NUMBER = re.compile(r"0|[1-9]\d{0,14}", re.ASCII)
 _LARGEST = 2**53
+_LETTER_AND_TEXT = re.compile(r"\(?([A-Za-z])[.):] ?(.+)")
+_PLACE = re.compile(r"\d{1,3}", re.ASCII)
 NO_LOGPROBS = "log-probabilities of the options are not in this log: what needs them is not computed"
 
 
@@ -188,7 +190,7 @@ def to_scores(
         task=task,
         filter="none",
         doc_id=np.array([*numbers.values()], dtype=np.int64),
-        doc_hash=[row.doc_hash for row in rows],
+        doc_hash=_hashes(rows, numbers),
         prompt_hash=[
             row.prompt_hash or (hashlib.sha256(row.prompt.encode("utf-8", "replace")).hexdigest() if row.prompt else "")
             for row in rows
@@ -219,6 +221,22 @@ def _numbers(ids: Iterable[int | str]) -> dict[int | str, int]:
     if all(0 <= number <= _LARGEST for number in found.values()) and len(set(found.values())) == len(found):
         return dict(sorted(found.items(), key=lambda item: item[1]))
     return {key: place for place, key in enumerate(found)}
+
+
+def _hashes(rows: Sequence[Answer], numbers: Mapping[int | str, int]) -> list[str]:
+    """The document hash of each row; of questions that ask the same and have names, one of both."""
+    asked = [(normalised(row.question), *sorted(map(normalised, row.options))) for row in rows]
+    times = Counter(asked)
+    # Their number is their place, which is another where a log lacks a question.
+    return [
+        row.doc_hash
+        or (
+            hashlib.sha256(repr((row.id, texts)).encode("utf-8", "replace")).hexdigest()
+            if times[texts] > 1 and str(row.id) != str(numbers[row.id])
+            else ""
+        )
+        for row, texts in zip(rows, asked, strict=True)
+    ]
 
 
 def _options(rows: Sequence[Answer], width: int, notes: list[str]) -> tuple[Floats, Bools, Integers]:
@@ -265,13 +283,15 @@ def _generation(row: Answer) -> Generation:
 
 
 def option_index(value: object, options: Sequence[str]) -> int | None:
-    """The option that a value names: by its place, by its text, or by its letter.
+    """The option that a value names: by its place, its text, its letter, both, or its text in other cases of letters.
 
     Examples
     --------
     >>> options = ["Paris", "Rome"]
     >>> option_index(1, options), option_index("Rome ", options), option_index("(b)", options), option_index("Oslo", options)
     (1, 1, 1, None)
+    >>> option_index("B. Rome", options), option_index("rome", options), option_index("A. Rome", options)
+    (1, 1, None)
     """
     if isinstance(value, bool):
         return None
@@ -283,5 +303,53 @@ def option_index(value: object, options: Sequence[str]) -> int | None:
     if normalised(value) in texts:
         return texts.index(normalised(value))
     label = label_of(value).upper()
-    place = ord(label) - ord("A") if label.isascii() and label.isalpha() else -1
-    return place if 0 <= place < len(options) else None
+    if label.isascii() and label.isalpha():
+        place = ord(label) - ord("A")
+        return place if place < len(options) else None
+    if (both := _LETTER_AND_TEXT.fullmatch(normalised(value))) and both[2] in texts:
+        place = ord(both[1].upper()) - ord("A")
+        return place if place < len(texts) and texts[place] == both[2] else None
+    alike = [place for place, text in enumerate(texts) if text.casefold() == normalised(value).casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def right_options(
+    targets: Sequence[Sequence[object]], options: Sequence[Sequence[str]]
+) -> list[tuple[int | None, ...]]:
+    """The options that the targets of a task's questions name, None for one that names none.
+
+    A target such as `"2"` is the place of an option, counted from 0, or an option's text. It is a place if all targets of the
+    task can be places and not all can be texts.
+
+    Parameters
+    ----------
+    targets, options : sequence, length n
+        Of each question.
+
+    Examples
+    --------
+    >>> right_options([["2"], ["0"]], [["4", "2", "0"], ["Rome", "Oslo"]])
+    [(2,), (0,)]
+    >>> right_options([["2"], ["4"]], [["4", "2", "0"], ["3", "4"]])
+    [(1,), (1,)]
+    """
+    asked = [
+        (target, texts)
+        for named, texts in zip(targets, options, strict=True)
+        for target in named
+        if texts and target is not None
+    ]
+    are_places = any(option_index(target, texts) is None for target, texts in asked) and all(
+        _place(target, len(texts)) is not None for target, texts in asked
+    )
+    return [
+        tuple(_place(target, len(texts)) if are_places else option_index(target, texts) for target in named)
+        for named, texts in zip(targets, options, strict=True)
+    ]
+
+
+def _place(value: object, count: int) -> int | None:
+    """The place that a number, or the text of one, says."""
+    if isinstance(value, str) and _PLACE.fullmatch(value.strip()):
+        value = int(value)
+    return value if type(value) is int and 0 <= value < count else None

@@ -7,25 +7,26 @@ project's own records (`consistency.report.exports.records`) have them in the me
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from consistency.errors import InputError
-from consistency.logs.formats.answers import ACC, Answer, Log, option_index, to_scores
+from consistency.logs.formats.answers import ACC, Answer, Log, option_index, right_options, to_scores
 from consistency.logs.formats.decoding import AGAIN, check_count, has_keys, json_lines_of
 from consistency.logs.formats.prompts import asked
 from consistency.logs.labels import label_of
+from consistency.logs.metrics import accuracy_names
 from consistency.logs.packed import plain_name
 from consistency.logs.run_config import RunConfig
+from consistency.logs.scores import Scores
 from consistency.support.json_files import read_json
 
 T = TypeVar("T")
-_PLACE = re.compile(r"\d{1,3}", re.ASCII)
 
 
 class _Input(msgspec.Struct, gc=False):
@@ -59,7 +60,7 @@ class _Record(msgspec.Struct, gc=False):
     messages: list[Any] | None = None
     answer_attribution: list[_Attribution] = []
     metadata: dict[str, str] | None = None
-    evaluation_id: str = ""
+    evaluation_result_id: str | None = None
 
 
 class EveryEvalEverReader:
@@ -73,7 +74,7 @@ class EveryEvalEverReader:
 
     def read(self, file: Path) -> Log:
         """The tasks of a file, by the names of its evaluations."""
-        answers: defaultdict[str, list[Answer]] = defaultdict(list)
+        tasks: defaultdict[str, list[tuple[int, _Record]]] = defaultdict(list)
         models: dict[str, int] = {}
         line = 1
         for line, record in json_lines_of(file, _Record, "an instance record of every_eval_ever"):
@@ -86,10 +87,52 @@ class EveryEvalEverReader:
                     path=file,
                     line=line,
                 )
-            answers[record.evaluation_name].append(_answer(record, file, line))
-        check_count(file, sum(map(len, answers.values())), line, *_announced(file))
-        tasks = {task: to_scores(task, found, file, repeats="records") for task, found in sorted(answers.items())}
-        return Log(tasks, RunConfig(model_name=next(iter(models)), harness=self.name))
+            tasks[record.evaluation_name].append((line, record))
+        check_count(file, sum(map(len, tasks.values())), line, *_announced(file))
+        found = {task: _scores(task, records, file) for task, records in sorted(tasks.items())}
+        return Log(found, RunConfig(model_name=next(iter(models)), harness=self.name))
+
+
+def _scores(task: str, records: Sequence[tuple[int, _Record]], file: Path) -> Scores:
+    """The scores of a task: a record a question, or one for each question and metric."""
+    names = sorted({record.evaluation_result_id or "" for _, record in records})
+    main = names[0]
+    notes = []
+    if len(names) > 1:
+        # A metric's name, what it is of, how it was disturbed: exact_match:test:typos.
+        metrics = dict.fromkeys(name.partition(":")[0] for name in names)
+        first = next(iter(accuracy_names(list(metrics))), "")
+        main = next((name for name in names if name.partition(":")[0] == first), main)
+        notes.append(f"of the {len(names)} metrics of a question, {main} says whether its answer is right")
+    others: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    rows = [(line, record) for line, record in records if (record.evaluation_result_id or "") == main]
+    known = {record.sample_id for _, record in rows}
+    for line, record in records:
+        if record.evaluation_result_id and record.evaluation_result_id != main:
+            others[record.sample_id].setdefault(record.evaluation_result_id, record.evaluation.score)
+            if record.sample_id not in known:
+                known.add(record.sample_id)
+                rows.append((line, record))
+    listed = [asked(record.input.raw, len(record.input.choices or ())) for _, record in rows]
+    golds = _golds([record for _, record in rows], [options for _, options in listed])
+    answers = []
+    for (line, record), gold, (question, options) in zip(rows, golds, listed, strict=True):
+        answer = _answer(record, question, options, gold, file, line)
+        own = answer.metrics if (record.evaluation_result_id or "") == main else {}
+        answers.append(replace(answer, metrics={**own, **others[record.sample_id]}))
+    return to_scores(task, answers, file, notes=notes, repeats="records")
+
+
+def _golds(records: Sequence[_Record], listed: Sequence[tuple[str, ...]]) -> list[tuple[int, ...]]:
+    """The right options of each record: among its choices, else among those that its prompt lists."""
+    references = [record.input.reference for record in records]
+    choices = [tuple(record.input.choices or ()) or texts for record, texts in zip(records, listed, strict=True)]
+    found = []
+    for named, places, texts in zip(references, right_options(references, choices), listed, strict=True):
+        # Letters may be the choices, and a text of the prompt the reference.
+        own = [option_index(name, texts) if place is None else place for name, place in zip(named, places, strict=True)]
+        found.append(tuple(sorted({place for place in own if place is not None})))
+    return found
 
 
 def _announced(file: Path) -> tuple[Path, Any]:
@@ -100,19 +143,13 @@ def _announced(file: Path) -> tuple[Path, Any]:
     return above, details.get("total_rows") if isinstance(details, dict) else None
 
 
-def _answer(record: _Record, file: Path, line: int) -> Answer:
+def _answer(
+    record: _Record, question: str, listed: tuple[str, ...], gold: tuple[int, ...], file: Path, line: int
+) -> Answer:
     choices = tuple(record.input.choices or ())
     labelled = bool(choices) and all(map(label_of, choices))
-    question, listed = asked(record.input.raw, len(choices))
     # Letters alone say nothing of the options that the prompt lists behind them.
     options = listed if labelled and listed else choices or listed
-    golds = []
-    for text in record.input.reference if options else ():
-        found = option_index(text, choices or options)
-        # lm_eval's targets are places of options.
-        found = int(text) if found is None and _PLACE.fullmatch(text.strip()) else found
-        if found is not None and found < len(options):
-            golds.append(found)
     terminal = [item.extracted_value for item in record.answer_attribution if item.is_terminal]
     written = record.output.raw if record.output is not None else []
     said = terminal[-1] if terminal else None
@@ -123,7 +160,7 @@ def _answer(record: _Record, file: Path, line: int) -> Answer:
         id=record.sample_id,
         question=question,
         options=options,
-        gold=tuple(sorted(set(golds))),
+        gold=gold,
         logprobs=tuple(logprobs),
         scored=tuple(scored),
         target=", ".join(record.input.reference),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,7 +142,7 @@ def _joined(
 ) -> tuple[Mapping[str, Scores], RunConfig, Selection]:
     """The newest of each task, or those of a date."""
     dates = {file: (log.config.date or "").replace(":", "-") for file, log in logs.items()}
-    order = sorted(logs, key=lambda file: (dates[file], str(file)), reverse=True)
+    order = sorted(logs, key=lambda file: (_moment(logs[file].config.date or ""), str(file)), reverse=True)
     if run is not None:
         dated = [file for file in order if dates[file].startswith(run.replace(":", "-"))]
         order = dated or (order if or_newest else [])
@@ -156,7 +157,7 @@ def _joined(
         if known and dates[file] == dates[tasks[known[0]].source]:
             raise InputError(
                 f"a second log of the task {known[0]}, beside {tasks[known[0]].source.name}",
-                do="name one of the files, or move the other away",
+                do="name one of the files, or move the other away; parts of one log have to be joined in one file",
                 path=file,
             )
         if new:
@@ -179,6 +180,16 @@ def _joined(
         held={labels[file]: tuple(logs[file].tasks) for file in order if file not in read},
     )
     return tasks, config, selection
+
+
+def _moment(date: str) -> str:
+    """A date that sorts by time, whatever zone it is told in; as it is written where it names none."""
+    try:
+        found = datetime.fromisoformat(date)
+        written = date if found.tzinfo is None else found.astimezone(UTC).isoformat(timespec="microseconds")
+    except (ValueError, OverflowError):
+        written = date
+    return written.replace(":", "-")
 
 
 def _merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

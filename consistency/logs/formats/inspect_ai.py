@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,16 @@ import msgspec
 from consistency.errors import InputError
 from consistency.logs.formats.answers import ACC, Answer, Log, option_index, to_scores
 from consistency.logs.formats.decoding import decode
+from consistency.logs.formats.prompts import asked
 from consistency.logs.labels import label_of
 from consistency.logs.packed import archive_members, is_archive, read_log
 from consistency.logs.run_config import RunConfig
 from consistency.support.text import counted
 
-_SAMPLE = re.compile(r"samples/(?:[^/]*_epoch_\d+\.json|[^/]*_epoch_\d+/sample\.json)")
+# Ids may hold slashes: HumanEval/0.
+_SAMPLE = re.compile(r"samples/(?s:.*)_epoch_\d+(?:\.json|/sample\.json)")
+# Where the scorer of multiple choice reads the answer.
+_ANSWER = re.compile(r"ANSWER\s*:\s*([A-Z\d])\b", re.IGNORECASE)
 _WHAT = "a log of Inspect"
 _SHUFFLED = "Choices were shuffled before"
 _VALUES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
@@ -207,7 +213,7 @@ def _read_archive(file: Path) -> tuple[_Header, Iterator[_Sample]]:
 
 def _answer(sample: _Sample, shuffles: bool) -> tuple[Answer, bool]:
     """The answer of a sample, and whether its options were shuffled behind the letters that the model saw."""
-    options = tuple(sample.choices or ())
+    question, options = _question(sample)
     named = [sample.target] if isinstance(sample.target, str) else sample.target
     gold = _gold(named, options)
     scores = dict(sample.scores or {})
@@ -221,14 +227,14 @@ def _answer(sample: _Sample, shuffles: bool) -> tuple[Answer, bool]:
             if name != first or key is not None:
                 metrics[f"{name}.{key}" if key else name] = _number(value)
     message = sample.output.choices[0] if sample.output.choices else None
-    asked = [item for item in sample.messages if item.role in ("system", "user")]
+    sent = [item for item in sample.messages if item.role in ("system", "user")]
     shuffled = bool(options) and (shuffles or (main.explanation or "").startswith(_SHUFFLED))
     tokens = message.logprobs.content if message is not None and message.logprobs is not None else []
-    logprobs = () if shuffled or not options else _of_letters(tokens, len(options))
+    logprobs = () if shuffled or not options else _of_letters(tokens, len(options), main.answer or "")
     return (
         Answer(
             id=sample.id,
-            question=sample.input if isinstance(sample.input, str) else "\n".join(item.text for item in sample.input),
+            question=question,
             options=options,
             gold=gold,
             logprobs=logprobs,
@@ -237,10 +243,20 @@ def _answer(sample: _Sample, shuffles: bool) -> tuple[Answer, bool]:
             text=None if message is None else message.message.text,
             answer=main.answer,
             metrics=metrics,
-            prompt="\n\n".join(item.text for item in asked),
+            prompt="\n\n".join(item.text for item in sent),
         ),
         shuffled and bool(tokens),
     )
+
+
+def _question(sample: _Sample) -> tuple[str, tuple[str, ...]]:
+    """What is asked, without a system message, and the options: those of the sample, else the ones that its text lists."""
+    given = sample.input
+    text = given if isinstance(given, str) else "\n".join(item.text for item in given if item.role != "system")
+    if sample.choices:
+        return text, tuple(sample.choices)
+    question, options = asked(text)
+    return (question, options) if options else (text, ())
 
 
 def _gold(named: Sequence[str], options: Sequence[str]) -> tuple[int, ...]:
@@ -268,19 +284,35 @@ def _letters(count: int) -> list[str]:
     return [chr(ord("A") + place) if place < 26 else str(place - 25) for place in range(count)]
 
 
-def _of_letters(tokens: list[_Token], count: int) -> tuple[float, ...]:
-    """Log-probabilities of the options' letters where the model wrote the last of them; NaN for those not among the top.
+def _of_letters(tokens: list[_Token], count: int, answer: str) -> tuple[float, ...]:
+    """Log-probabilities of the options' letters where the model wrote its answer; NaN for those not among the top.
 
     A letter may be several tokens, with a space or without one: their probabilities are added.
     """
     letters = _letters(count)
-    written = [token for token in tokens if token.top_logprobs and label_of(token.token) in letters]
-    if not written:
+    written = _answered(tokens, letters, label_of(answer))
+    if written is None:
         return ()
     found: dict[str, list[float]] = {}
-    for token in written[-1].top_logprobs or ():
+    for token in written.top_logprobs or ():
         found.setdefault(label_of(token.token), []).append(token.logprob)
     return tuple(_added(found[letter]) if letter in found else math.nan for letter in letters)
+
+
+def _answered(tokens: list[_Token], letters: Sequence[str], answer: str) -> _Token | None:
+    """The token that is the answer: the letter behind the last "ANSWER:", else the one that the scorer read."""
+    ends = list(accumulate(len(token.token) for token in tokens))
+    said = [*_ANSWER.finditer("".join(token.token for token in tokens))]
+    if said:
+        # An "A" further on may be an article.
+        tokens = [tokens[bisect(ends, said[-1].start(1))]]
+    found = [token for token in tokens if token.top_logprobs and label_of(token.token) in letters]
+    if answer in letters:
+        found = [token for token in found if label_of(token.token) == answer]
+    if not found:
+        return None
+    begins = next((token for token in tokens if token.token.strip()), None)
+    return begins if begins is found[0] else found[-1]
 
 
 def _added(logprobs: list[float]) -> float:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
-from consistency.logs.formats.answers import Answer, Log, to_scores
+from consistency.logs.formats.answers import Answer, Log, option_index, to_scores
 from consistency.logs.formats.decoding import fault_of, parquet_rows, parquet_schema
 from consistency.logs.formats.prompts import asked
 from consistency.logs.run_config import RunConfig
@@ -68,7 +68,7 @@ class LightevalReader:
             },
             documents=len(answers),
         )
-        return Log({task: to_scores(task, answers, file, settings=settings)}, _config(content, task, shots, date))
+        return Log({task: to_scores(task, answers, file, settings=settings)}, _config(content, task, shots, date, file))
 
 
 def _new(row: Mapping[str, Any], number: int) -> Answer:
@@ -150,9 +150,9 @@ def _to_answer(
         options = listed
     target = ", ".join(scored[item] for item in golds if item < len(scored))
     if not values and listed:
-        golds = tuple(
-            place for place, option in enumerate(listed) if option in {scored[item].strip() for item in golds}
-        )
+        # By their texts, or by the letters that were to be written.
+        places = {option_index(scored[item], listed) for item in golds if item < len(scored)}
+        golds = tuple(sorted(place for place in places if place is not None))
     written = text[0] if isinstance(text, list | tuple) and text else text
     return Answer(
         id=number,
@@ -205,15 +205,22 @@ def _results(file: Path, date: str) -> Mapping[str, Any]:
     return {}
 
 
+def _model(file: Path) -> str | None:
+    """The model that the folders of a file without results name: `details/ORG/MODEL/DATE`."""
+    above = file.parts[:-2]
+    named = above[len(above) - above[::-1].index("details") :] if "details" in above else ()
+    return "/".join(named) or None
+
+
 def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = content.get(name)
     return value if isinstance(value, dict) else {}
 
 
-def _config(content: Mapping[str, Any], task: str, shots: int | None, date: str) -> RunConfig:
+def _config(content: Mapping[str, Any], task: str, shots: int | None, date: str, file: Path) -> RunConfig:
     general = _mapping(content, "config_general")
     model = _mapping(general, "model_config")
-    name = general.get("model_name") or model.get("model_name")
+    name = general.get("model_name") or model.get("model_name") or _model(file)
     limit, commit = general.get("max_samples"), general.get("lighteval_sha")
     system, dtype = model.get("system_prompt"), model.get("dtype")
     return RunConfig(

@@ -22,11 +22,13 @@ from consistency.logs.task_settings import TaskSettings
 
 _NUMBER = r"-?(?:\d+(?:\.\d+)?|inf|nan)"
 _PLUS = r"(?:±|\+/-|_)"
-_SO_FAR = re.compile(rf"(\d+)\t({_NUMBER})%?(?:\t.*)?")
+_SO_FAR = re.compile(rf"(\d+)\t({_NUMBER})(%?)(\t.*)?")
 _CHUNK = re.compile(
     rf"\s*(\d+)\s+({_NUMBER})\s*{_PLUS}\s*{_NUMBER}\s+({_NUMBER})\s*{_PLUS}\s*{_NUMBER}\s+({_NUMBER})\s*{_PLUS}\s*{_NUMBER}"
     rf"\s+{_NUMBER}\s*{_PLUS}\s*{_NUMBER}\s*%\s+({_NUMBER})\s*{_PLUS}\s*{_NUMBER}\s*%"
 )
+# What each function prints before its table, to another stream than the table.
+_KIND = re.compile(r"(hellaswag|winogrande|multiple_choice)_score ?:")
 _TASKS = re.compile(r"(?:there are|loaded) (\d+) tasks (?:in|from) prompt|selecting (\d+) [a-z ]*tasks")
 _HEAD = re.compile(rb"^(?:task\tacc_norm|chunk +PPL +ln\(PPL)", re.MULTILINE)
 _WINOGRANDE = re.compile(rb"^1\t[\d.]+\t\s*-?[\d.]+\s+-?[\d.]+\s+[12]\s+[12]\s*$", re.MULTILINE)
@@ -53,6 +55,7 @@ class _Output:
     model: str | None = None
     build: str | None = None
     tasks: int | None = None
+    kind: str = ""
     divergence: float | None = None
 
 
@@ -99,10 +102,16 @@ def _parse(file: Path) -> _Output:
         with open_log(file) as lines:
             for number, line in enumerate(lines, 1):
                 text = line.decode("utf-8", "replace").rstrip("\r\n")
+                if found := _KIND.search(text):
+                    output.kind = found[1]
                 if found := _CHUNK.fullmatch(text):
                     output.chunks.append((number, int(found[1]), *map(float, found.groups()[2:])))  # type: ignore[arg-type]
                 elif found := _SO_FAR.fullmatch(text):
                     output.shares.append((number, int(found[1]), float(found[2])))
+                    # Hellaswag prints a percent sign and Winogrande what was answered.
+                    output.kind = output.kind or (
+                        "hellaswag" if found[3] else "winogrande" if found[4] else "multiple_choice"
+                    )
                 elif found := _MEAN.fullmatch(text):
                     output.divergence = float(found[1])
                 elif found := _TASKS.search(text):
@@ -120,6 +129,7 @@ def _parse(file: Path) -> _Output:
 
 def _of_shares(output: _Output, file: Path) -> Iterator[Answer]:
     total = "" if output.tasks is None else f" of {output.tasks}"
+    kind = output.kind.replace("_", " ")
     right = 0
     for place, (line, number, share) in enumerate(output.shares, 1):
         found = share * number / 100
@@ -132,7 +142,9 @@ def _of_shares(output: _Output, file: Path) -> Iterator[Answer]:
                 path=file,
                 line=line,
             )
-        yield Answer(id=number, question=f"task {number}{total} of llama.cpp", metrics={ACC: float(now - right)})
+        yield Answer(
+            id=number, question=f"task {number}{total} of llama.cpp's {kind}", metrics={ACC: float(now - right)}
+        )
         right = now
     if output.tasks is not None and len(output.shares) < output.tasks:
         raise InputError(

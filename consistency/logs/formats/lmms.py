@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from consistency.errors import InputError
-from consistency.logs.formats.answers import Answer, Log, option_index, to_scores
+from consistency.logs.formats.answers import Answer, Log, right_options, to_scores
 from consistency.logs.formats.decoding import fault_of, has_keys, json_lines_of
 from consistency.logs.formats.prompts import asked
 from consistency.logs.packed import plain_name
@@ -41,11 +41,12 @@ class LmmsReader:
 
     def read(self, file: Path) -> Log:
         """The one task of a file."""
-        answers = []
+        answers, targets = [], []
         unread: dict[str, None] = {}
         for line, row in json_lines_of(file, dict[str, Any], _WHAT):
             try:
                 answers.append(_answer(row))
+                targets.append(row.get("target"))
                 unread |= dict.fromkeys(name for name in row if name not in _KNOWN and name not in answers[-1].metrics)
             except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise InputError(fault_of(error), expected=_WHAT, path=file, line=line) from None
@@ -53,6 +54,13 @@ class LmmsReader:
         task, date = (named["task"], named["date"] or "") if named else (file.stem, "")
         results = file.with_name(f"{date}_results.json")
         recorded = read_config(results if date and results.is_file() else None, date)
+        # A question whose options are not in its prompt has at least their number.
+        names = [answer.options or ("",) * len(answer.logprobs) for answer in answers]
+        golds = right_options([[target] for target in targets], names)
+        answers = [
+            replace(answer, gold=() if gold is None else (gold,))
+            for answer, (gold,) in zip(answers, golds, strict=True)
+        ]
         answers, notes = _with_logprobs(answers)
         told = [name for name in unread if not any(name in answer.metrics for answer in answers)]
         if told:
@@ -84,18 +92,11 @@ def _answer(row: Mapping[str, Any]) -> Answer:
     prompt = sent if isinstance(sent, str) else ""
     scored = _scored(said)
     question, options = asked(prompt, len(scored))
-    golds: list[int] = []
-    if scored or options:
-        place = option_index(target, options) if options else None
-        if place is None and isinstance(target, str) and target.isascii() and target.isdigit() and len(target) < 4:
-            place = int(target)
-        golds = [place] if place is not None and place < (len(scored) or len(options)) else []
     text = said[0] if isinstance(said, list) and said else said
     return Answer(
         id=number,
         question=question,
         options=options,
-        gold=tuple(golds),
         logprobs=scored,
         target="" if target is None else str(target),
         text=None if scored else str(text),

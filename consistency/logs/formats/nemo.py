@@ -7,12 +7,13 @@ so that its files hold no log-probabilities of options. Harnesses that its older
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
-from consistency.logs.formats.answers import ACC, Answer, Log, option_index, to_scores
+from consistency.logs.formats.answers import ACC, Answer, Log, right_options, to_scores
 from consistency.logs.formats.decoding import check_count, has_keys, json_lines_of
 from consistency.logs.formats.prompts import asked
 from consistency.logs.packed import read_head
@@ -49,13 +50,19 @@ class NemoReader:
         results = [*json_lines_of(file, _Result, _WHAT)]
         above, bundle = _bundle(file)
         check_count(file, len(results), results[-1][0], above, bundle.get("n_results"))
-        answers = [(result.repeat, _answer(result)) for _, result in results]
-        answers.sort(key=lambda item: item[0])
+        results.sort(key=lambda item: item[1].repeat)
+        answers = [_answer(result) for _, result in results]
+        golds = right_options([[result.expected_answer] for _, result in results], [row.options for row in answers])
+        answers = [
+            # Options of which none is the expected answer are those of something else.
+            replace(answer, options=() if gold is None else answer.options, gold=() if gold is None else (gold,))
+            for answer, (gold,) in zip(answers, golds, strict=True)
+        ]
         benchmark, config = _mapping(bundle, "benchmark"), _mapping(bundle, "config")
         task = str(benchmark.get("name") or file.resolve().parent.name or "results")
         system, limit = config.get("system_prompt"), config.get("max_problems")
         version, date = bundle.get("sdk_version"), bundle.get("timestamp")
-        scores = to_scores(task, [answer for _, answer in answers], file, repeats="repeats")
+        scores = to_scores(task, answers, file, repeats="repeats")
         return Log(
             {task: scores},
             RunConfig(
@@ -96,17 +103,16 @@ def _answer(result: _Result) -> Answer:
         options = tuple(map(str, fields.read(row)))
     stem = next((row[name] for name in ("question", "Question") if isinstance(row.get(name), str)), None)
     expected = result.expected_answer
-    gold = option_index(expected, options) if options else None
     taken = result.extracted_answer
     return Answer(
         id=result.problem_idx,
         question=stem or question,
-        options=options if gold is not None else (),
-        gold=() if gold is None else (gold,),
+        options=options,
         target=_text(expected),
         text=result.model_response or "",
         answer=None if taken is None else _text(taken),
-        metrics={ACC: result.reward, **(result.scorer_rewards or {})},
+        # A scorer may have the name of what is reported.
+        metrics={**(result.scorer_rewards or {}), ACC: result.reward},
         prompt=result.prompt,
     )
 

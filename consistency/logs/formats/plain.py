@@ -7,15 +7,19 @@ each field.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from consistency.errors import InputError
+from consistency.logs.documents import normalised
+from consistency.logs.doubts import ABOVE_ZERO
 from consistency.logs.formats.answers import ACC, Answer, Log, option_index, to_scores
 from consistency.logs.formats.decoding import has_keys, json_lines_of
 from consistency.logs.packed import plain_name
 from consistency.logs.run_config import RunConfig
+from consistency.support.text import counted
 
 _WHAT = "a question with choices, gold and logprobs, or with answer and correct"
 
@@ -65,8 +69,15 @@ class PlainReader:
                     raise ValueError("another model than the lines before")
             except ValueError as error:
                 raise InputError(str(error), expected=_WHAT, do="see docs/formats.md", path=file, line=line) from None
-        tasks = {task: to_scores(task, found, file) for task, found in sorted(answers.items())}
+        tasks = {task: to_scores(task, found, file, notes=_notes(found)) for task, found in sorted(answers.items())}
         return Log(tasks, RunConfig(model_name=next(iter(models)), num_fewshot=shots, harness=self.name))
+
+
+def _notes(answers: list[Answer]) -> Iterator[str]:
+    """How many answers are none of the options, where the log does not say itself whether they are right."""
+    lost = sum(answer.answer == "" for answer in answers)
+    if lost:
+        yield f"{counted(lost, 'answer', 'name')} none of the choices, and {'counts' if lost == 1 else 'count'} as wrong"
 
 
 def _answer(row: _Row, place: int) -> Answer:
@@ -80,11 +91,23 @@ def _answer(row: _Row, place: int) -> Answer:
         raise ValueError(f"correct is {correct:g}, and not true, false, or from 0 to 1")
     if row.logprobs is not None and len(row.logprobs) != len(options):
         raise ValueError(f"{len(options)} choices and {len(row.logprobs)} logprobs")
+    above = max(row.logprobs or (), default=0.0)
+    if above > ABOVE_ZERO:
+        raise ValueError(
+            f"logprobs holds {above:g}: the logarithm of a probability is not above 0, and a loss is its negative"
+        )
+    chosen = option_index(row.answer, options)
+    lost = False
     if row.logprobs is None and correct is None:
         if row.answer is None or not named:
             raise ValueError("neither logprobs, nor correct, nor answer and gold")
-        correct = float(option_index(row.answer, options) in golds if options else str(row.answer) in map(str, named))
-    chosen = option_index(row.answer, options)
+        if options and chosen is None and isinstance(row.answer, str) and row.answer.strip().isdecimal():
+            raise ValueError(
+                f"answer {row.answer!r} is none of the {len(options)} choices; a place is a number without quotes"
+            )
+        lost = bool(options) and chosen is None
+        right = chosen in golds if options else normalised(str(row.answer)) in [normalised(str(item)) for item in named]
+        correct = float(right)
     said = "" if row.answer is None else options[chosen] if chosen is not None else str(row.answer)
     return Answer(
         id=place if row.id is None else row.id,
@@ -94,6 +117,8 @@ def _answer(row: _Row, place: int) -> Answer:
         logprobs=tuple(row.logprobs or ()),
         target=", ".join(map(str, named)),
         text=None if row.logprobs is not None or row.answer is None else said,
+        # As in other logs, an empty one is an answer that could not be taken from the text.
+        answer="" if lost else None,
         metrics={} if correct is None else {ACC: correct},
         prompt=row.prompt,
     )

@@ -23,6 +23,8 @@ from consistency.logs.samples import read_samples
 _NAME = re.compile(r"samples_(?P<task>(?s:.+))_(?P<date>\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?)\.parquet")
 # Names that say nothing of the task: 0000.parquet, train-00000-of-00001.parquet.
 _PART = re.compile(r"(?:\w+-)?\d+(?:-of-\d+)?|train|latest")
+# One of several files of a data set.
+_OF_SEVERAL = re.compile(r"-\d+-of-(?P<all>\d{1,9})$")
 
 
 class SamplesParquetReader:
@@ -64,7 +66,10 @@ class SamplesParquetReader:
                 # A row is a line.
                 problem = f"row {error.line}: {error.problem}" if error.line else error.problem
                 raise InputError(problem, expected=error.expected, do=error.do, path=file) from None
-        scores = {name: replace(found, source=file) for name, found in tasks.items()}
+        part = _OF_SEVERAL.search(file.stem)
+        parts = 1 if part is None else int(part["all"])
+        notes = (f"the file is one of {parts} parts of a data set, and the others are not read",) if parts > 1 else ()
+        scores = {name: replace(found, source=file, notes=(*found.notes, *notes)) for name, found in tasks.items()}
         return Log(scores, RunConfig(date=named["date"].replace(":", "-") if named else None))
 
 
