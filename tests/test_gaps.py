@@ -107,16 +107,16 @@ def test_a_task_that_was_not_compared_is_in_the_verdict_and_passes_no_gate(
     assert (list(gap.why), gap.of, list(found.by_task)) == (["t_law"], 3, ["t_art", "t_tax"])
     # The file, and of a cut one the line.
     if damage is not gone:
-        assert f"{damaged}{':30' if damage is cut else ''}" in gap.why["t_law"]
+        assert f"{damaged}{':30' if damage is cut else ''}" in gap.why["t_law"].to_text()
     stored = found.to_dict()
-    assert stored["warnings"][0]["why"] == gap.why
+    assert stored["warnings"][0]["why"] == {"t_law": gap.why["t_law"].to_text()}
     for text in (found.to_text(), stored["verdict"], to_markdown(found), section(card_of(found)), repr(found)):
         assert gap.clause in text.replace("\\_", "_")
     code, printed, said = call("compare", *logs, *CONDITION)
     assert (code, said.count("\n")) == (2, 1)
     assert "t_law" in said
     assert said.removeprefix("consistency: ") in printed
-    assert json.loads(call("compare", *logs, *CONDITION, "--json", "-")[1])["missing"] == list(found.missing)
+    assert json.loads(call("compare", *logs, *CONDITION, "--json", "-")[1])["missing"] == [gap.to_text()]
     assert call("compare", *logs, *CONDITION, "--missing", "ignore")[0] == 0
     assert call("compare", *logs)[0] == 0
     # What surely fails fails.

@@ -84,7 +84,7 @@ def compare_pair(
         )
         if conditions or rules is not None:
             check_not_itself(comparison.warnings, logs[1])
-        checks = check(conditions, comparison) if conditions else []
+        checked = asked.checked(check(conditions, comparison) if conditions else [], comparison)
         runs = None if noise is None else _of_one_model(noise, asked, progress)
     beside = None
     if runs is not None:
@@ -92,7 +92,6 @@ def compare_pair(
 
         beside = beside_noise(comparison, runs)
     lines = [] if beside is None else beside.to_lines(comparison)
-    missing = asked.missing(comparison)
     with Outputs() as outputs:
         drafted = None
         if asked.out is not None:
@@ -115,11 +114,9 @@ def compare_pair(
         decision = None if rules is None else judge(rules, comparison, beside, noise_runs=runs)
         judged = {} if beside is None else {"noise": beside.to_dict()}
         judged |= {} if decision is None else {"policy": decision.to_dict()}
-        judged |= asked.decided(comparison, checks)
+        judged |= checked.to_dict()
         if drafted is not None:
-            drafted.write(
-                gate_of(checks, decision, missing=missing), judged, noise=lines, single_file=asked.single_file
-            )
+            drafted.write(gate_of(checked, decision), judged, noise=lines, single_file=asked.single_file)
         content: dict[str, Any] = {}
         if asked.json is not None or form is Format.JSON or asked.trackers:
             content = comparison.to_dict() | judged
@@ -129,14 +126,14 @@ def compare_pair(
         show(pretty_json(content))
     elif form is Format.TEXT:
         further = [] if decision is None else decision.to_lines()
-        asked.show(comparison, (*lines, *(item.to_text() for item in checks), *further), missing)
+        asked.show(comparison, (*lines, *checked.to_lines(), *further, *checked.doubt))
     else:
         from consistency.report.pair.github import to_markdown
 
-        show(to_markdown(comparison, checks, decision, beside, missing, folded=form is Format.GITHUB))
+        show(to_markdown(comparison, checked, decision, beside, folded=form is Format.GITHUB))
     if asked.trackers:
-        export_to(asked.trackers, content, checks, decision, missing=missing, out=asked.out)
-    end(checks, decision, missing)
+        export_to(asked.trackers, content, checked, decision, out=asked.out)
+    end(checked, decision)
 
 
 def _of_one_model(noise: tuple[Path, Path], asked: Asked, progress: Tell) -> Comparison:

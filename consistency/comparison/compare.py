@@ -173,7 +173,7 @@ def compare(
             [*measured, *(chosen[name] for name in measured if chosen[name] != name)],
             # Where tasks are named, no others are wanted.
             task_names.only_before if tasks is None else (),
-            {item.task: item.reasons for item in unpaired},
+            {item.task: item.reason for item in unpaired},
             of=len(measured),
             every=tasks is None,
         ),

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 
 from consistency.comparison.changed_most import ChangedMost, changed_most
 from consistency.comparison.clusters import Clusters
-from consistency.comparison.gaps import Doubt, Gap, UncomparedTasks, UnpairedQuestions, missing_of
+from consistency.comparison.gaps import (
+    Doubt,
+    Gap,
+    Missing,
+    NoneInCommon,
+    OtherReason,
+    Reason,
+    UncomparedTasks,
+    UnpairedQuestions,
+    missing_of,
+    warning_dict,
+)
 from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.numbers import digits_of, points, points_interval
 from consistency.comparison.over_rotations import rotation_lines
@@ -69,14 +80,13 @@ class UnpairedTask:
     dropped: Mapping[str, int]
 
     @property
-    def reasons(self) -> str:
+    def reason(self) -> NoneInCommon:
         """Why its questions were left out."""
-        reasons = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items())
-        return f"no question in common ({reasons})"
+        return NoneInCommon(self.dropped)
 
     def to_text(self) -> str:
         """The task, and why its questions were left out."""
-        return f"{self.task}: {self.reasons}"
+        return f"{self.task}: {self.reason.to_text()}"
 
 
 @dataclass(frozen=True)
@@ -226,9 +236,9 @@ or SelectionBias
         return tuple(item for item in self.warnings if isinstance(item, Gap))
 
     @property
-    def not_compared(self) -> Mapping[str, str]:
+    def not_compared(self) -> Mapping[str, Reason]:
         """The tasks of either run that were not compared, each with the reason."""
-        found = dict.fromkeys(self.names.only_after, "only in the run after")
+        found: dict[str, Reason] = dict.fromkeys(self.names.only_after, OtherReason.ONLY_AFTER)
         return found | {
             name: why for gap in self.gaps if isinstance(gap, UncomparedTasks) for name, why in gap.why.items()
         }
@@ -258,8 +268,8 @@ or SelectionBias
             yield from section.odd_scores.clauses
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """What was not compared and may break a condition, in sentences; empty where all was compared."""
+    def missing(self) -> tuple[Missing, ...]:
+        """What was not compared and may break a condition; empty where all was compared."""
         return missing_of(self.warnings, self.pools)
 
     @property
@@ -393,7 +403,7 @@ or SelectionBias
             "unpaired": [asdict(item) for item in self.unpaired],
             "task_names": asdict(self.names),
             "settings": [asdict(item) for item in self.settings],
-            "warnings": [asdict(item) for item in self.warnings],
+            "warnings": [warning_dict(item) for item in self.warnings],
             "verdict": self.verdict,
             "signature": self.signature,
         }

@@ -11,7 +11,17 @@ import numpy as np
 
 from consistency.comparison.clusters import AUTO, Clusters, ItemClusters, find_clusters
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
-from consistency.comparison.gaps import Doubt, SameRun, limits_of, uncompared_tasks, unpaired_questions
+from consistency.comparison.gaps import (
+    Doubt,
+    NoneInCommon,
+    OtherFilter,
+    OtherReason,
+    Reason,
+    SameRun,
+    limits_of,
+    uncompared_tasks,
+    unpaired_questions,
+)
 from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.items import accuracy_metric, unreadable
 from consistency.comparison.labelled import Labelled, by_label
@@ -281,27 +291,26 @@ def _add(
     if matched.only_after:
         yield f"the reference lacks {shortened(matched.only_after)}"
     paired: dict[str, Pairs] = {}
-    unpaired: dict[str, str] = {}
+    unpaired: dict[str, Reason] = {}
     for name, other in chosen.items():
         sides = filtered.before.tasks[name], filtered.after.tasks[other]
         if name != other:
             renamed = pair_filters(by_filter(base)[name], by_filter(run)[other], filter_name)
             if renamed is None:
-                unpaired[name] = "no filter in common"
-                yield f"{name} is left out: {unpaired[name]}"
+                unpaired[name] = OtherReason.NO_COMMON_FILTER
+                yield f"{name} is left out: {unpaired[name].to_text()}"
                 continue
             sides = renamed[0]
         task = found.get(name)
         if task is not None and task.filter != sides[0].filter:
-            unpaired[name] = f"under the filter {sides[0].filter}, in other runs under {task.filter}"
-            yield f"{name} is left out: {unpaired[name]}"
+            unpaired[name] = OtherFilter(sides[0].filter, task.filter)
+            yield f"{name} is left out: {unpaired[name].to_text()}"
             continue
         scores = comparable(sides[0], score) if task is None else task.scores
         pairs = pair(*same_kind(scores, comparable(sides[1], score)))
         if not len(pairs):
-            reasons = ", ".join(f"{dropped.count} {why}" for why, dropped in pairs.report.dropped.items())
-            unpaired[name] = f"no question in common ({reasons})"
-            yield f"{name} is left out: {unpaired[name]}"
+            unpaired[name] = NoneInCommon({why: dropped.count for why, dropped in pairs.report.dropped.items()})
+            yield f"{name} is left out: {unpaired[name].to_text()}"
             continue
         paired[name] = pairs
         metric = accuracy_metric(pairs)

@@ -12,7 +12,15 @@ import numpy as np
 
 from consistency.comparison.clusters import Clusters, ItemClusters, find_clusters
 from consistency.comparison.filters import by_filter, choose_filters
-from consistency.comparison.gaps import Doubt, limits_of, uncompared_tasks, unpaired_questions
+from consistency.comparison.gaps import (
+    Doubt,
+    LackedBy,
+    OtherReason,
+    Reason,
+    limits_of,
+    uncompared_tasks,
+    unpaired_questions,
+)
 from consistency.comparison.groups import TaskGroup, read_groups
 from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.pairing import (
@@ -199,20 +207,20 @@ def read_sides(
             odd.setdefault(note, []).append(name)
     notes += [f"{shortened(names)}: {note}" for note, names in odd.items()]
     tasks: dict[str, TaskRuns] = {}
-    unpaired: dict[str, str] = {}
+    unpaired: dict[str, Reason] = {}
     reports: dict[str, PairingReport] = {}
     for name, task in found.items():
         lacking = [other for other, _ in others if other not in task.others]
         if lacking:
-            unpaired[name] = f"not in {shortened(lacking)}"
-            notes.append(f"{name} is left out: {unpaired[name]}")
+            unpaired[name] = LackedBy(tuple(lacking))
+            notes.append(f"{name} is left out: {unpaired[name].to_text()}")
             continue
         rows = np.flatnonzero(
             np.logical_and.reduce([np.isin(task.scores.doc_id, p.before.doc_id) for p in task.others.values()])
         )
         if not len(rows):
-            unpaired[name] = "no question that all runs answered"
-            notes.append(f"{name} is left out: {unpaired[name]}")
+            unpaired[name] = OtherReason.ANSWERED_BY_SOME
+            notes.append(f"{name} is left out: {unpaired[name].to_text()}")
             continue
         tasks[name] = _aligned(task, rows, len(before))
         reports[name] = task.left_out(rows)

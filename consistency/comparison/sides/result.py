@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from consistency.comparison.clusters import Clusters
-from consistency.comparison.gaps import Doubt, missing_of
+from consistency.comparison.gaps import Doubt, Missing, missing_of, warning_dict
 from consistency.comparison.printed import Layout, choice_note, conclusion_lines, correction_note, largest, task_lines
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section, TaskSampling
@@ -117,8 +117,8 @@ class SideComparison(Concluded, Drawn):
         return doubted(found, [*(item.clause for item in self.warnings), *self.doubts], odd)
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """What was not compared and may break a condition, in sentences; empty where all was compared."""
+    def missing(self) -> tuple[Missing, ...]:
+        """What was not compared and may break a condition; empty where all was compared."""
         return missing_of(self.warnings, [pool.section for pool in self.pools])
 
     @property
@@ -190,7 +190,7 @@ class SideComparison(Concluded, Drawn):
                 if (found := getattr(self, kind))
             },
             "notes": list(self.notes),
-            **({"warnings": [asdict(item) for item in self.warnings]} if self.warnings else {}),
+            **({"warnings": [warning_dict(item) for item in self.warnings]} if self.warnings else {}),
             "verdict": self.verdict,
             "signature": self.signature,
         }
