@@ -91,14 +91,13 @@ def compare_pair(
         from consistency.comparison.noise import beside_noise
 
         beside = beside_noise(comparison, runs)
-    lines = [] if beside is None else beside.to_lines(comparison)
     with Outputs() as outputs:
         drafted = None
         if asked.out is not None:
             # The page and the figures are not loaded for a comparison that is only printed.
             from consistency.report.folder import draft_report
             from consistency.report.gate import gate_of
-            from consistency.report.pair.report import pair_content
+            from consistency.report.pair.report import noise_section, pair_content
 
             with progress_line() as progress:
                 drafted = draft_report(partial(pair_content, comparison, progress=progress), asked.out, outputs)
@@ -116,7 +115,8 @@ def compare_pair(
         judged |= {} if decision is None else {"policy": decision.to_dict()}
         judged |= checked.to_dict()
         if drafted is not None:
-            drafted.write(gate_of(checked, decision), judged, noise=lines, single_file=asked.single_file)
+            further = [] if beside is None else [noise_section(beside, comparison)]
+            drafted.write(gate_of(checked, decision), judged, further=further, single_file=asked.single_file)
         content: dict[str, Any] = {}
         if asked.json is not None or form is Format.JSON or asked.trackers:
             content = comparison.to_dict() | judged
@@ -125,8 +125,9 @@ def compare_pair(
     if asked.json == Path("-") or form is Format.JSON:
         show(pretty_json(content))
     elif form is Format.TEXT:
-        further = [] if decision is None else decision.to_lines()
-        asked.show(comparison, (*lines, *checked.to_lines(), *further, *checked.doubt))
+        noted = [] if beside is None else beside.to_lines(comparison)
+        ruled = [] if decision is None else decision.to_lines()
+        asked.show(comparison, (*noted, *checked.to_lines(), *ruled, *checked.doubt))
     else:
         from consistency.report.pair.github import to_markdown
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from consistency.comparison.clusters import AUTO, find_clusters
 from consistency.comparison.estimation import section_of, section_of_task
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
-from consistency.comparison.gaps import Gap, SameRun, limits_of, uncompared_tasks, unpaired_questions
+from consistency.comparison.gaps import Gap, SameRun, limits_of, same_run, uncompared_tasks, unpaired_questions
 from consistency.comparison.group_sections import section_of_group, sections_by_metric
 from consistency.comparison.groups import read_groups
 from consistency.comparison.identical import IdenticalLogprobs, identical_logprobs
@@ -22,7 +22,7 @@ from consistency.comparison.items import MOST_KEPT, LargeArrays, item_columns, q
 from consistency.comparison.measured_task import MeasuredTask
 from consistency.comparison.pairing import Pairs, pair
 from consistency.comparison.result import Comparison, UnpairedTask
-from consistency.comparison.runs import common_tasks, comparable, matched_names, read_both, same_kind, same_run
+from consistency.comparison.runs import common_tasks, comparable, matched_names, read_both, same_kind
 from consistency.comparison.sampling import Analysis, check_margin
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.selection_bias import Biases

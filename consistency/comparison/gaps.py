@@ -240,6 +240,12 @@ def incomplete(missing: Sequence[Missing]) -> InputError:
     )
 
 
+def same_run(first: Run, second: Run) -> bool:
+    """Whether both were read from the same files."""
+    one, two = ({scores.source.resolve() for scores in run.tasks.values()} for run in (first, second))
+    return one == two
+
+
 def check_not_itself(warnings: Iterable[object], path: str | Path) -> None:
     """Refuse to judge a run that is compared with itself.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from consistency.comparison.beside import Beside
 from consistency.comparison.changed_most import ChangedMost, changed_most
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.gaps import (
@@ -52,9 +53,9 @@ from consistency.comparison.sentences import (
     told_change,
     undefined_notes,
 )
-from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, run_notes, settings_clause
+from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, run_notes
 from consistency.comparison.slice_result import Slices
-from consistency.comparison.truncation import TruncatedPrompts, length_clause
+from consistency.comparison.truncation import TruncatedPrompts, unknown_cuts
 from consistency.comparison.views import Drawn, function_of
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig, limit_lines, programs, was_limited
@@ -223,12 +224,20 @@ or SelectionBias
         return doubted(conclusions_of(self.pools, self.by_task, self.margin), [*lacking, *self.doubts], odd)
 
     @property
+    def beside(self) -> Beside:
+        """What else than the models may have moved the numbers; gaps are in `warnings`."""
+        return Beside(
+            self.settings,
+            next((item for item in self.warnings if isinstance(item, IdenticalLogprobs)), None),
+            next((item for item in self.warnings if isinstance(item, UnexplainedPrompts)), None),
+            next((item for item in self.warnings if isinstance(item, TruncatedPrompts)), None),
+            unknown_cuts(self.settings, (self.before, self.after)),
+        )
+
+    @property
     def doubts(self) -> tuple[str, ...]:
-        """What else than the models may have moved the numbers, as clauses of the verdict; gaps are in `warnings`."""
-        unexplained = any(isinstance(item, UnexplainedPrompts) for item in self.warnings)
-        found = [item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)]
-        lengths = length_clause(self.settings, (self.before, self.after))
-        return (*filter(None, [*found, lengths, settings_clause(self.settings, unexplained=unexplained)]),)
+        """What else than the models may have moved the numbers, as clauses of the verdict."""
+        return self.beside.doubts
 
     @property
     def gaps(self) -> tuple[Gap, ...]:

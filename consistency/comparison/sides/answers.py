@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from consistency.comparison.beside import Beside
 from consistency.comparison.clusters import Clusters, ItemClusters, find_clusters
 from consistency.comparison.filters import by_filter, choose_filters
 from consistency.comparison.gaps import (
@@ -18,11 +19,11 @@ from consistency.comparison.gaps import (
     OtherReason,
     Reason,
     limits_of,
+    same_run,
     uncompared_tasks,
     unpaired_questions,
 )
 from consistency.comparison.groups import TaskGroup, read_groups
-from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.pairing import (
     ONLY_FIRST,
     ONLY_SECOND,
@@ -33,15 +34,7 @@ from consistency.comparison.pairing import (
     notes_of,
     pair,
 )
-from consistency.comparison.runs import ComparedRun, common_tasks, comparable, same_kind, same_run
-from consistency.comparison.settings import (
-    SettingDifference,
-    leading,
-    setting_differences,
-    settings_clause,
-    unexplained_prompts,
-)
-from consistency.comparison.truncation import length_clause, truncated_prompts
+from consistency.comparison.runs import ComparedRun, common_tasks, comparable, same_kind
 from consistency.errors import InputError
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
@@ -104,8 +97,10 @@ class Answers:
     clusters : tuple of Clusters
     notes : tuple of str
         What a reader must know before the numbers.
-    doubts : tuple of str
-        Which of this may have moved the numbers, as clauses of the verdict.
+    beside : dict of str to Beside
+        By run, what differs between it and the first one before; those before come first.
+    copies : tuple of tuple of str
+        Two runs of a side each whose scores are the same to the last bit.
     warnings : tuple of UncomparedTasks or UnpairedQuestions
         What was not compared.
     """
@@ -115,27 +110,9 @@ class Answers:
     groups: tuple[TaskGroup, ...] = ()
     clusters: tuple[Clusters, ...] = ()
     notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    beside: Mapping[str, Beside] = field(default_factory=dict)
+    copies: tuple[tuple[str, str], ...] = ()
     warnings: tuple[Doubt, ...] = ()
-
-
-@dataclass(frozen=True)
-class Beside:
-    """What differs between a run and the first one before, and may have moved the numbers.
-
-    Attributes
-    ----------
-    settings : tuple of SettingDifference
-        Of prompts, questions, tasks or scoring.
-    unexplained : bool
-        Whether prompts differ for no reason that the logs name.
-    clauses : tuple of str
-        What else, as clauses of a verdict.
-    """
-
-    settings: tuple[SettingDifference, ...] = ()
-    unexplained: bool = False
-    clauses: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -230,8 +207,8 @@ def read_sides(
                 f"{name}: {counted(len(task.scores) - len(rows), 'question')} of {len(task.scores)} left out for all runs: "
                 f"{shortened(short, 3)}"
             )
-    copies = [f"{both} are the same to the last bit: they do not show how runs differ" for both in _identical(tasks)]
-    notes += copies
+    copies = tuple(_identical(tasks))
+    notes += copies_clauses(copies)
     if not tasks:
         raise InputError(
             "; ".join(notes[-3:]) or "no task in common",
@@ -256,46 +233,15 @@ def read_sides(
         tuple(groups),
         clusters,
         (*notes, *(item.to_text() for item in clusters)),
-        (*doubts_of(beside, len(before)), *copies),
+        beside,
+        copies,
         tuple(item for item in gaps if item is not None),
     )
 
 
-def doubts_of(beside: Mapping[str, Beside], before: int) -> Iterator[str]:
-    """What may have moved the numbers beside the models: between the sides, and among the runs of a side.
-
-    Parameters
-    ----------
-    beside : mapping of str to Beside
-        By run, what differs between it and the first one; those before come first.
-    before : int
-        How many these are.
-    """
-    runs = list(beside.values())
-    sides = dict(zip(SIDES, (runs[:before], runs[before:]), strict=True))
-    every = list(dict.fromkeys(item for run in runs for item in run.settings))
-    between = [item for item in every if all(item in run.settings for run in sides["after"])]
-    unexplained = all(run.unexplained for run in sides["after"])
-    if clause := settings_clause(between, unexplained=unexplained):
-        yield clause
-    for side, found in sides.items():
-        counts = {item: sum(item in run.settings for run in found) for item in every}
-        differ = [
-            f"{item.setting} ({item.before} or {item.after})"
-            for item, count in counts.items()
-            if 0 < count < len(found)
-        ]
-        if 0 < sum(run.unexplained for run in found) < len(found) and not differ:
-            differ = ["prompts"]
-        if differ:
-            yield f"the runs {side} differ among themselves in {shortened(differ, 3)}"
-    named: dict[str, list[str]] = {}
-    for name, run in beside.items():
-        for clause in run.clauses:
-            named.setdefault(clause, []).append(name)
-    first, *_ = beside
-    for clause, names in named.items():
-        yield f"between {first} and {shortened(names, 3)} {clause}"
+def copies_clauses(copies: Sequence[tuple[str, str]]) -> list[str]:
+    """What a reader must know of runs that are copies of each other."""
+    return [f"{one} and {two} are the same to the last bit: they do not show how runs differ" for one, two in copies]
 
 
 def _held(found: Mapping[str, _Task], other: str | None) -> dict[str, Scores]:
@@ -368,28 +314,18 @@ def _add(
         run.config, {task: len(filtered.after.tasks[chosen[task]]) for task in paired}
     ).items():
         found[task].limits[name] = limit
-    one = replace(first, tasks={**filtered.before.tasks, **{task: pairs.before for task, pairs in paired.items()}})
-    two = replace(run, tasks={**filtered.after.tasks, **{chosen[task]: pairs.after for task, pairs in paired.items()}})
-    names = {task: chosen[task] for task in paired}
-    reports = {task: pairs.report for task, pairs in paired.items()}
-    settings = tuple(setting_differences(one, two, names, reports))
-    yield from (item.to_text() for item in settings)
-    identical, truncated = identical_logprobs(paired, one.config, two.config), truncated_prompts(one, two, names)
-    unexplained = unexplained_prompts(settings, names, reports)
-    clauses = [item.clause for item in (identical, truncated) if item is not None]
-    clauses.append(length_clause(settings, (one.config, two.config)))
-    beside[name] = Beside(tuple(leading(settings)), unexplained is not None, tuple(filter(None, clauses)))
-    yield from (item.to_text() for item in (identical, unexplained, truncated) if item is not None)
+    beside[name] = Beside.of(first, run, {task: chosen[task] for task in paired}, paired)
+    yield from beside[name].to_lines()
 
 
-def _identical(tasks: Mapping[str, TaskRuns]) -> Iterator[str]:
+def _identical(tasks: Mapping[str, TaskRuns]) -> Iterator[tuple[str, str]]:
     """Two runs of a side whose scores are all the same: copies, or answers of a cache."""
     scored = [task for task in tasks.values() if task.has_options]
     for side in SIDES:
         answers: list[tuple[Scores, ...]] = [getattr(task, side) for task in scored]
         for one, two in combinations(range(len(answers[0]) if answers else 0), 2):
             if all(np.array_equal(runs[one].logprobs, runs[two].logprobs, equal_nan=True) for runs in answers):
-                yield f"{side} {one + 1} and {side} {two + 1}"
+                yield f"{side} {one + 1}", f"{side} {two + 1}"
 
 
 def _aligned(task: _Task, rows: np.ndarray, before: int) -> TaskRuns:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from consistency.comparison.beside import Beside
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.gaps import Doubt, Missing, missing_of, warning_dict
 from consistency.comparison.printed import Layout, choice_note, conclusion_lines, correction_note, largest, task_lines
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.sentences import Concluded, conclusions_of, doubted, metric_lines, short_name, told_change
-from consistency.comparison.sides.answers import SIDES
+from consistency.comparison.sides.answers import SIDES, copies_clauses
 from consistency.comparison.sides.sections import SideSection
 from consistency.comparison.sides.text import (
+    doubts_of,
     measure_table,
     noise_table,
     run_lines,
@@ -73,8 +75,8 @@ class SideComparison(Concluded, Drawn):
         Questions that share something.
     notes : tuple of str
         What a reader must know before the numbers.
-    doubts : tuple of str
-        Which of this may have moved the numbers, as clauses of the verdict.
+    beside, copies
+        As of `Answers`.
     warnings : tuple of SameRun, UncomparedTasks or UnpairedQuestions
         What was not compared.
     """
@@ -90,7 +92,8 @@ class SideComparison(Concluded, Drawn):
     task_sampling: TaskSampling
     clusters: tuple[Clusters, ...] = ()
     notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    beside: Mapping[str, Beside] = field(default_factory=dict)
+    copies: tuple[tuple[str, str], ...] = ()
     warnings: tuple[Doubt, ...] = ()
     _plot = "sides_plot"
 
@@ -115,6 +118,14 @@ class SideComparison(Concluded, Drawn):
         found = (*found, *unsure_task([item.section for item in self.by_task.values()]))
         odd = None if self.overall is None else self.overall.section.odd_scores
         return doubted(found, [*(item.clause for item in self.warnings), *self.doubts], odd)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What else than the models may have moved the numbers, as clauses of the verdict."""
+        before, after = self.runs
+        if len(before) == len(after) == 1:
+            return self.beside[after[0].label].doubts
+        return (*doubts_of(self.beside, len(before)), *copies_clauses(self.copies))
 
     @property
     def missing(self) -> tuple[Missing, ...]:
