@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from consistency.comparison.conditions import Check
@@ -35,8 +35,9 @@ class Checked:
 
     @classmethod
     def of(cls, checks: Sequence[Check], comparison: Lacking, *, ignores_missing: bool = False) -> Checked:
-        """The checks that a comparison was put to, with what it lacks."""
-        return cls(tuple(checks), comparison.missing if checks and not ignores_missing else ())
+        """The checks that a comparison was put to, with what it lacks; unless that is ignored, none of them passes then."""
+        missing = comparison.missing if checks and not ignores_missing else ()
+        return cls(tuple(replace(item, incomplete=bool(missing)) for item in checks), missing)
 
     @property
     def failed(self) -> tuple[Check, ...]:

@@ -43,11 +43,12 @@ def page_of(
 def conditions(checked: Checked) -> Iterator[str]:
     """How many conditions passed, whether something is missing that may break one, and each of them; nothing without any."""
     if checked.checks:
-        of, failed = len(checked.checks), len(checked.failed)
+        of, failed, passed = len(checked.checks), len(checked.failed), sum(item.passed for item in checked.checks)
         sign = "❌" if failed else "❔" if checked.missing else "✅"
-        but = ", but the comparison is incomplete" if checked.missing else ""
+        unjudged = of - failed - passed
+        but = f", {unjudged} not judged, since the comparison is incomplete" if checked.missing else ""
         lines = "\n".join(f"- {plain(line)}" for line in (*checked.doubt, *checked.to_lines()))
-        yield f"{sign} {of - failed} of {of} conditions passed{but}:\n\n{lines}"
+        yield f"{sign} {passed} of {of} conditions passed{but}:\n\n{lines}"
 
 
 def code(text: str, *, cell: bool = False) -> str:
