@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from consistency.comparison.changed_most import change_among
@@ -21,7 +21,7 @@ from consistency.statistics.intervals import at_confidence
 from consistency.statistics.power import fewest_questions, power_of_flips, questions_near
 from consistency.statistics.selection_bias import Shift
 from consistency.support.terminal import cut_in_middle
-from consistency.support.text import counted, decimal, of_points, p_equals, shortened
+from consistency.support.text import common_beginning, counted, decimal, of_points, p_equals, shortened, width
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
@@ -183,9 +183,37 @@ class Concluded(ABC):
         return " ".join(self.verdicts)
 
 
-def short_name(name: str) -> str:
-    """A name as it stands in a sentence: of a long one the middle is left out."""
-    return cut_in_middle(name, _LONGEST_NAME)
+def short_names(names: Sequence[str], tasks: Collection[str]) -> list[str]:
+    """Names of tasks and of what pools them as they stand in a sentence, such that no two tasks look alike.
+
+    Where one of them is long, all lose what all compared tasks begin with, as in a table; of what is still long the middle is
+    left out, unless another task looks the same then.
+
+    Parameters
+    ----------
+    names : sequence of str
+    tasks : collection of str
+        Names of all compared tasks.
+
+    Examples
+    --------
+    >>> tasks = [f"leaderboard_math_algebra_{level}_hard" for level in ("intermediate", "elementary")]
+    >>> short_names(tasks, tasks), short_names(["overall"], tasks)
+    (['…intermediate_hard', '…elementary_hard'], ['overall'])
+    """
+    long = any(width(name) > _LONGEST_NAME for name in names)
+    beginning = common_beginning([*tasks]) if long else ""
+    whole = {name: f"…{name.removeprefix(beginning)}" if beginning else name for name in tasks}
+    short = {name: cut_in_middle(text, _LONGEST_NAME) for name, text in whole.items()}
+    alike = Counter(short.values())
+    return [
+        cut_in_middle(name, _LONGEST_NAME)
+        if name not in short
+        else short[name]
+        if alike[short[name]] == 1
+        else whole[name]
+        for name in names
+    ]
 
 
 def ended(clauses: Sequence[str]) -> tuple[str, ...]:
@@ -217,10 +245,10 @@ def conclusions_of(
     found = []
     for pool in pools:
         if not any(pool is other for other in together):
-            clauses = conclusion(pool, 100 * margin, [tasks[name] for name in pool.tasks if name in tasks])
+            clauses = conclusion(pool, 100 * margin, [tasks[name] for name in pool.tasks if name in tasks], tasks)
             first, *rest = clauses
-            found.append(clauses if len(pools) == 1 else (f"{short_name(pool.name)}: {first}", *rest))
-    return (*found, _metrics_conclusion(together)) if together else tuple(found)
+            found.append(clauses if len(pools) == 1 else (f"{short_names([pool.name], tasks)[0]}: {first}", *rest))
+    return (*found, _metrics_conclusion(together, tasks)) if together else tuple(found)
 
 
 def doubted(
@@ -253,7 +281,7 @@ def doubted(
     return (first, (f"{doubt[0].upper()}{doubt[1:]}", *clauses[1:]), *others)
 
 
-def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) -> tuple[str, ...]:
+def conclusion(section: Section, limit: float, tasks: Sequence[Section], names: Collection[str]) -> tuple[str, ...]:
     """What happened to accuracy, or to the first metric, in which tasks, and how many answers stayed, by clauses.
 
     Parameters
@@ -263,6 +291,8 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
         The largest change that counts as none, in points.
     tasks : sequence of Section
         Those that it pools.
+    names : collection of str
+        Of all compared tasks.
 
     Returns
     -------
@@ -278,7 +308,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     # The interval and the exact test agree but at the border: both must speak for a change.
     moved = change.excludes_zero and section.sign_flip_p is not None and section.sign_flip_p < ALPHA
     changed = _changed(tasks, ALPHA if moved else ALPHA_OF_TASKS)
-    in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed, len(tasks))}"
+    in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed, len(tasks), names)}"
     if moved:
         turned = "rose" if change.value > 0 else "fell"
         within = f", which is within {of_points(limit)}" if small else ""
@@ -312,9 +342,8 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
             clauses.append(power)
     unsure = [task for task in _changed(tasks, ALPHA) if task not in changed]
     if unsure:
-        clauses.append(
-            f"less surely, with p (Holm) from {_p_bound(ALPHA_OF_TASKS)} to {_p_bound(ALPHA)}: {_listed(unsure, len(tasks))}"
-        )
+        less = f"less surely, with p (Holm) from {_p_bound(ALPHA_OF_TASKS)} to {_p_bound(ALPHA)}"
+        clauses.append(f"{less}: {_listed(unsure, len(tasks), names)}")
     differ = section.heterogeneity_p
     if not changed and differ is not None and differ < (ALPHA if moved else ALPHA_OF_DIFFERENCES):
         clauses.append(f"the tasks change differently ({p_equals(differ)}){_macro(section)}")
@@ -379,10 +408,12 @@ def _change(task: Section) -> float:
     return task.estimates["delta_accuracy"].value or 0.0
 
 
-def _listed(tasks: Sequence[Section], of: int) -> str:
+def _listed(tasks: Sequence[Section], of: int, names: Collection[str]) -> str:
     """The tasks that fell most, then those that rose, each with its change and the interval that tables of so many tasks have."""
-    named = [(short_name(task.name), change_among(task, of)) for task in tasks[:_MOST_TASKS]]
-    return listed_changes(named, len(tasks), "task")
+    shown = tasks[:_MOST_TASKS]
+    changes = [change_among(task, of) for task in shown]
+    short = short_names([task.name for task in shown], names)
+    return listed_changes([*zip(short, changes, strict=True)], len(tasks), "task")
 
 
 def _macro(section: Section) -> str:
@@ -447,7 +478,7 @@ def ways(changes: Sequence[MetricChange]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
-def _metrics_conclusion(sections: Sequence[Section]) -> tuple[str, ...]:
+def _metrics_conclusion(sections: Sequence[Section], tasks: Collection[str]) -> tuple[str, ...]:
     """What happened to the first metrics of many tasks whose answers are not right or wrong, by intervals that hold together."""
     first = {section.name: _first_metric(section) for section in sections}
     each = 1 - ALPHA / len(first)
@@ -460,7 +491,7 @@ def _metrics_conclusion(sections: Sequence[Section]) -> tuple[str, ...]:
     moved = ways(list(found.values()))
     if not moved:
         return f"No change of the metrics in {len(first)} tasks distinguishable from chance", f"by {together}"
-    named = [short_name(name) for name, metric in found.items() if metric.is_sure]
+    named = short_names([name for name, metric in found.items() if metric.is_sure], tasks)
     return f"Of the changes of metrics in {len(first)} tasks {moved}: {shortened(named, _MOST_TASKS)}", f"by {together}"
 
 

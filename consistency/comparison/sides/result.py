@@ -12,7 +12,7 @@ from consistency.comparison.gaps import Doubt, Missing, missing_of, warning_dict
 from consistency.comparison.printed import Layout, choice_note, conclusion_lines, correction_note, largest, task_lines
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section, TaskSampling
-from consistency.comparison.sentences import Concluded, conclusions_of, doubted, metric_lines, short_name, told_change
+from consistency.comparison.sentences import Concluded, conclusions_of, doubted, metric_lines, short_names, told_change
 from consistency.comparison.sides.answers import SIDES, copies_clauses
 from consistency.comparison.sides.sections import SideSection
 from consistency.comparison.sides.text import (
@@ -133,9 +133,19 @@ class SideComparison(Concluded, Drawn):
         return missing_of(self.warnings, [pool.section for pool in self.pools])
 
     @property
-    def summaries(self) -> tuple[str, ...]:
+    def pool_summaries(self) -> tuple[tuple[str, ...], ...]:
         """Of each of `pools` its change with the estimator, how far its runs lie apart, and its change without letter bias."""
-        return tuple(line for pool in self.pools for line in summary(pool, named=len(self.pools) > 1))
+        names = self._pool_names if len(self.pools) > 1 else [""]
+        return tuple(tuple(summary(pool, name)) for pool, name in zip(self.pools, names, strict=True))
+
+    @property
+    def summaries(self) -> tuple[str, ...]:
+        """The `pool_summaries` in one."""
+        return tuple(line for lines in self.pool_summaries for line in lines)
+
+    @property
+    def _pool_names(self) -> list[str]:
+        return short_names([pool.section.name for pool in self.pools], self.by_task)
 
     def with_pools(self, tasks: Sequence[SideSection]) -> list[SideSection]:
         """Tasks, followed by what pools them: groups, scopes, metrics and all together."""
@@ -272,8 +282,8 @@ class SideComparison(Concluded, Drawn):
             (line for text in (*self.summaries, *beside) for line in layout.lines(text)),
             _titled(NOISE_TITLE, noise_table(rows, layout), layout),
             *(
-                _titled(f"{short_name(pool.section.name)}: {MEASURES_TITLE}", measure_table(pool, layout), layout)
-                for pool in self.pools
+                _titled(f"{name}: {MEASURES_TITLE}", measure_table(pool, layout), layout)
+                for name, pool in zip(self._pool_names, self.pools, strict=True)
             ),
             (line for text in read for line in layout.lines(text)),
             layout.lines(self.signature),

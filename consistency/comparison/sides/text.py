@@ -10,7 +10,7 @@ from consistency.comparison.numbers import interval, points_of
 from consistency.comparison.printed import Layout, row_of, tested
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section
-from consistency.comparison.sentences import ALPHA, short_name
+from consistency.comparison.sentences import ALPHA, short_names
 from consistency.comparison.settings import settings_clause
 from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.sections import Noise, SideSection
@@ -80,12 +80,15 @@ def run_lines(runs: Sequence[Sequence[ComparedRun]]) -> Iterator[str]:
         yield from (f"{run.label}: {run.path}, {run.selection.to_text()}" for run in side)
 
 
-def summary(pool: SideSection, *, named: bool) -> Iterator[str]:
-    """The change of accuracy of a pool with its interval, how far its runs lie apart, and the change without letter bias."""
+def summary(pool: SideSection, name: str) -> Iterator[str]:
+    """The change of accuracy of a pool with its interval, how far its runs lie apart, and the change without letter bias.
+
+    Each begins with the name, if there is one.
+    """
     change = pool.section.estimates["delta_accuracy"]
     if change.ci_low is None:
         return
-    of = f"{short_name(pool.section.name)}: " if named else ""
+    of = f"{name}: " if name else ""
     yield f"{of}change {points_of(change)} points: {change.describe()}"
     spread = [
         f"{side} {decimal(100 * deviation, 1)} points over {len(runs)} runs"
@@ -223,8 +226,9 @@ def unsure_task(tasks: Sequence[Section]) -> Iterator[tuple[str, ...]]:
     if alone:
         section, p = max(alone, key=lambda item: abs(item[0].estimates["delta_accuracy"].value or 0.0))
         change = change_among(section, len(known))
+        (name,) = short_names([section.name], [item.name for item in tasks])
         corrected = f"not sure after correction for {counted(len(tested), 'task')} ({p_equals(p)}, Holm)"
         yield (
-            f"The largest change of a single task is that of {short_name(section.name)}: {points_of(change)} points",
+            f"The largest change of a single task is that of {name}: {points_of(change)} points",
             corrected,
         )
