@@ -341,8 +341,7 @@ def unpaired_questions(
 
     Examples
     --------
-    >>> from consistency.comparison.odd_scores import OddScores
-    from consistency.comparison.pairing import Dropped
+    >>> from consistency.comparison.pairing import Dropped
     >>> unpaired_questions({"sums": PairingReport(175, dropped={"options differ": Dropped(25, ())})}).clause
     '25 of 200 questions are left out (options differ)'
     """
