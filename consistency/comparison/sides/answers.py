@@ -140,6 +140,39 @@ class _Task:
         return PairingReport(len(rows), dropped={why: Dropped(count, ()) for why, count in counts.items() if count})
 
 
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """The first run and how others are paired with it, and its tasks; attributes as of `read_sides`."""
+
+    first: Run
+    score: str
+    filter_name: str | None
+    tasks: Mapping[str, _Task]
+
+    def add(self, name: str, run: Run) -> tuple[Beside, list[str]]:
+        """Keep a run's answers; what else may have moved its numbers beside the first, and what a reader must know of both."""
+        filtered, found = choose_filters(self.first, run, self.filter_name), self.tasks
+        chosen = {
+            task: other
+            for task, other in common_tasks(filtered.before, filtered.after).items()
+            if task in found and filtered.before.tasks[task].filter == found[task].scores.filter
+        }
+        notes: list[str] = []
+        paired: dict[str, Pairs] = {}
+        for task, other in chosen.items():
+            pairs = pair(*same_kind(found[task].scores, comparable(filtered.after.tasks[other], self.score)))
+            if task != other:
+                notes.append(f"{task} is compared with {other}")
+            notes += [f"{task}: {dropped.count} {reason}" for reason, dropped in pairs.report.dropped.items()]
+            if len(pairs):
+                paired[task] = found[task].others[name] = pairs
+        sizes = {task: len(filtered.after.tasks[chosen[task]]) for task in paired}
+        for task, limit in limits_of(run.config, sizes).items():
+            found[task].limits[name] = limit
+        beside = Beside.of(self.first, run, {task: chosen[task] for task in paired}, paired)
+        return beside, [*notes, *beside.to_lines()]
+
+
 def read_sides(
     before: Sequence[str | Path | Run],
     after: Sequence[str | Path | Run],
@@ -174,8 +207,10 @@ def read_sides(
     }
     said: dict[str, list[str]] = {}
     beside = {first_name: Beside()}
+    reading = _Reading(first, score, filter_name, found)
     for name, run in others:
-        for note in _add(found, beside, name, first, run, score, filter_name):
+        beside[name], told = reading.add(name, run)
+        for note in told:
             said.setdefault(note, []).append(name)
     notes += [f"{shortened(names)} beside {first_name}: {note}" for note, names in said.items()]
     odd: dict[str, list[str]] = {}
@@ -221,14 +256,14 @@ def read_sides(
     tasks = {name: replace(task, clusters=labels.get(name)) for name, task in tasks.items()}
     sized = {name: task.asked for name, task in tasks.items()}
     groups = read_groups(first.config, sized, {name: task.before[0].filter for name, task in tasks.items()})
-    told = [ComparedRun.of(name, run) for name, run in runs.items()]
+    compared = [ComparedRun.of(name, run) for name, run in runs.items()]
     limits = {name: min(found[name].limits.values()) for name in tasks if found[name].limits}
     gaps = (
         uncompared_tasks(runs, tasks, (), unpaired, of=len(tasks)),
         unpaired_questions(reports, limits),
     )
     return Answers(
-        (tuple(told[: len(before)]), tuple(told[len(before) :])),
+        (tuple(compared[: len(before)]), tuple(compared[len(before) :])),
         tasks,
         tuple(groups),
         clusters,
@@ -283,39 +318,6 @@ def _plain(first: Run, runs: Mapping[str, Run], filter_name: str | None) -> Iter
     """The tasks of the first run by plain name, under the filter that counts."""
     last = list(runs.values())[-1]
     yield from choose_filters(first, last, filter_name).before.tasks.items()
-
-
-def _add(
-    found: Mapping[str, _Task],
-    beside: dict[str, Beside],
-    name: str,
-    first: Run,
-    run: Run,
-    score: str,
-    filter_name: str | None,
-) -> Iterator[str]:
-    """Pair one run with the first and keep its answers and the doubts of it; what a reader must know of the two."""
-    filtered = choose_filters(first, run, filter_name)
-    chosen = {
-        task: other
-        for task, other in common_tasks(filtered.before, filtered.after).items()
-        if task in found and filtered.before.tasks[task].filter == found[task].scores.filter
-    }
-    paired: dict[str, Pairs] = {}
-    for task, other in chosen.items():
-        pairs = pair(*same_kind(found[task].scores, comparable(filtered.after.tasks[other], score)))
-        if task != other:
-            yield f"{task} is compared with {other}"
-        for reason, dropped in pairs.report.dropped.items():
-            yield f"{task}: {dropped.count} {reason}"
-        if len(pairs):
-            paired[task] = found[task].others[name] = pairs
-    for task, limit in limits_of(
-        run.config, {task: len(filtered.after.tasks[chosen[task]]) for task in paired}
-    ).items():
-        found[task].limits[name] = limit
-    beside[name] = Beside.of(first, run, {task: chosen[task] for task in paired}, paired)
-    yield from beside[name].to_lines()
 
 
 def _identical(tasks: Mapping[str, TaskRuns]) -> Iterator[tuple[str, str]]:
