@@ -9,8 +9,8 @@ import pytest
 from consistency.comparison.compare import compare
 from consistency.comparison.conditions import check, read_condition
 from consistency.comparison.many.compare import compare_many
+from consistency.comparison.names import short_names
 from consistency.comparison.result import Comparison
-from consistency.comparison.sentences import short_names
 from consistency.comparison.sides.compare import compare_sides
 from consistency.errors import InputError
 from consistency.statistics.paired_shares import paired_change

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from consistency.comparison.changed_most import change_among
+from consistency.comparison.names import short_names
 from consistency.comparison.numbers import digits_of, interval, listed_changes, points, points_interval
 from consistency.comparison.odd_scores import OddScores
 from consistency.comparison.pairing import Dropped
@@ -20,13 +21,12 @@ from consistency.statistics.hypotheses import minimum_detectable_effect, no_chan
 from consistency.statistics.intervals import at_confidence
 from consistency.statistics.power import fewest_questions, power_of_flips, questions_near
 from consistency.statistics.selection_bias import Shift
-from consistency.support.terminal import cut_in_middle
-from consistency.support.text import common_beginning, counted, decimal, of_points, p_equals, shortened, width
+from consistency.support.text import counted, decimal, of_points, p_equals, shortened
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
-# Of a sentence: tasks that are named, and columns of a name.
-_MOST_TASKS, _LONGEST_NAME = 3, 28
+# Of a sentence: tasks that are named.
+_MOST_TASKS = 3
 # A smaller share of answers that moved between options is not worth a line.
 _WORTH_MOVING = 0.02
 # From this share the verdict itself says so, at the same level.
@@ -181,39 +181,6 @@ class Concluded(ABC):
     def verdict(self) -> str:
         """The `verdicts` in one line."""
         return " ".join(self.verdicts)
-
-
-def short_names(names: Sequence[str], tasks: Collection[str]) -> list[str]:
-    """Names of tasks and of what pools them as they stand in a sentence, such that no two tasks look alike.
-
-    Where one of them is long, all lose what all compared tasks begin with, as in a table; of what is still long the middle is
-    left out, unless another task looks the same then.
-
-    Parameters
-    ----------
-    names : sequence of str
-    tasks : collection of str
-        Names of all compared tasks.
-
-    Examples
-    --------
-    >>> tasks = [f"leaderboard_math_algebra_{level}_hard" for level in ("intermediate", "elementary")]
-    >>> short_names(tasks, tasks), short_names(["overall"], tasks)
-    (['…intermediate_hard', '…elementary_hard'], ['overall'])
-    """
-    long = any(width(name) > _LONGEST_NAME for name in names)
-    beginning = common_beginning([*tasks]) if long else ""
-    whole = {name: f"…{name.removeprefix(beginning)}" if beginning else name for name in tasks}
-    short = {name: cut_in_middle(text, _LONGEST_NAME) for name, text in whole.items()}
-    alike = Counter(short.values())
-    return [
-        cut_in_middle(name, _LONGEST_NAME)
-        if name not in short
-        else short[name]
-        if alike[short[name]] == 1
-        else whole[name]
-        for name in names
-    ]
 
 
 def ended(clauses: Sequence[str]) -> tuple[str, ...]:

@@ -7,10 +7,11 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 
 from consistency.comparison.many.metrics import MetricOfRun
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Row, Trend, largest_first
+from consistency.comparison.names import short_names
 from consistency.comparison.numbers import digits_of, listed_changes, percent, points, points_interval
 from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.printed import Layout, conclusion_lines, metric_row
-from consistency.comparison.sentences import ALPHA, NOT_KNOWLEDGE, readability_clauses, short_names, ways
+from consistency.comparison.sentences import ALPHA, NOT_KNOWLEDGE, readability_clauses, ways
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
 from consistency.support.terminal import BETTER, PLAIN, WORSE, Column, cut_in_middle, fitted, lines_of

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from consistency.comparison.beside import Beside
 from consistency.comparison.clusters import Clusters
 from consistency.comparison.gaps import Doubt, Missing, missing_of, warning_dict
+from consistency.comparison.names import short_names
 from consistency.comparison.printed import Layout, choice_note, conclusion_lines, correction_note, largest, task_lines
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section, TaskSampling
-from consistency.comparison.sentences import Concluded, conclusions_of, doubted, metric_lines, short_names, told_change
+from consistency.comparison.sentences import Concluded, conclusions_of, doubted, metric_lines, told_change
 from consistency.comparison.sides.answers import SIDES, copies_clauses
 from consistency.comparison.sides.sections import SideSection
 from consistency.comparison.sides.text import (

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from consistency.comparison.beside import Beside
 from consistency.comparison.changed_most import change_among
+from consistency.comparison.names import short_names
 from consistency.comparison.numbers import interval, points_of
 from consistency.comparison.printed import Layout, row_of, tested
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section
-from consistency.comparison.sentences import ALPHA, short_names
+from consistency.comparison.sentences import ALPHA
 from consistency.comparison.settings import settings_clause
 from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.sections import Noise, SideSection
