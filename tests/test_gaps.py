@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,8 @@ Write = Callable[..., Path]
 Call = Callable[..., tuple[int, str, str]]
 DATE = "2026-01-01T00-00-00.000000"
 TASKS = ("t_art", "t_law", "t_tax")
-CONDITION = ("--fail-if", "accuracy drop > 90 points")
+PASSES, FAILS = "accuracy drop > 90 points", "accuracy drop > -90 points"
+CONDITION = ("--fail-if", PASSES)
 
 
 @pytest.fixture
@@ -107,20 +109,20 @@ def test_a_task_that_was_not_compared_is_in_the_verdict_and_passes_no_gate(
     assert (list(gap.why), gap.of, list(found.by_task)) == (["t_law"], 3, ["t_art", "t_tax"])
     # The file, and of a cut one the line.
     if damage is not gone:
-        assert f"{damaged}{':30' if damage is cut else ''}" in gap.why["t_law"]
+        assert f"{damaged}{':30' if damage is cut else ''}" in gap.why["t_law"].to_text()
     stored = found.to_dict()
-    assert stored["warnings"][0]["why"] == gap.why
+    assert stored["warnings"][0]["why"] == {"t_law": gap.why["t_law"].to_text()}
     for text in (found.to_text(), stored["verdict"], to_markdown(found), section(card_of(found)), repr(found)):
         assert gap.clause in text.replace("\\_", "_")
     code, printed, said = call("compare", *logs, *CONDITION)
     assert (code, said.count("\n")) == (2, 1)
     assert "t_law" in said
     assert said.removeprefix("consistency: ") in printed
-    assert json.loads(call("compare", *logs, *CONDITION, "--json", "-")[1])["missing"] == list(found.missing)
+    assert json.loads(call("compare", *logs, *CONDITION, "--json", "-")[1])["missing"] == [gap.to_text()]
     assert call("compare", *logs, *CONDITION, "--missing", "ignore")[0] == 0
     assert call("compare", *logs)[0] == 0
     # What surely fails fails.
-    assert call("compare", *logs, "--fail-if", "accuracy drop > -90 points")[0] == 1
+    assert call("compare", *logs, "--fail-if", FAILS)[0] == 1
 
 
 def test_the_page_says_first_what_was_not_compared(logs: tuple[Path, Path], call: Call, tmp_path: Path) -> None:
@@ -130,6 +132,37 @@ def test_the_page_says_first_what_was_not_compared(logs: tuple[Path, Path], call
     (gap,) = compare(*logs).gaps
     first, gate = page.index(gap.clause), page.index('<div class="gate incomplete">')
     assert max(first, gate) < page.index("<section")
+
+
+@pytest.mark.parametrize("kind", ["pair", "many", "sides"])
+def test_a_condition_of_an_incomplete_comparison_is_not_judged_in_any_format(
+    logs: tuple[Path, Path], write: Write, call: Call, tmp_path: Path, kind: str
+) -> None:
+    again = write(tmp_path / "again", lambda task, number: [score - 0.2 for score in moved(task, number)])
+    runs = {
+        "pair": logs,
+        "many": (*logs, again),
+        "sides": ("--before", logs[0], "--after", logs[1], again),
+    }[kind]
+    cut(samples(logs[1], "t_law"))
+    out, found = tmp_path / "report", {}
+    files = (out / "report.html", out / "report.md", out / "gate.json", tmp_path / "found.json")
+    for form, options in (("text", ("--out", out, "--json", files[-1])), ("markdown", ()), ("github", ())):
+        code, found[form], _ = call("compare", *runs, *CONDITION, "--format", form, *options)
+        assert code == 2
+    found |= {path.name: path.read_text().replace("<wbr>", "") for path in files}
+    for name, text in found.items():
+        assert "not judged, accuracy drop" in text, name
+        assert not re.search(r"passed, accuracy|[1-9]\d* of \d+ conditions passed|Gate passed|Gate: passed", text), name
+    # What surely fails fails, and makes no other pass.
+    code, text, _ = call("compare", *runs, *CONDITION, "--fail-if", FAILS, "--format", "github")
+    assert code == 1
+    assert ("not judged, accuracy drop" in text, "FAILED, accuracy drop" in text) == (True, True)
+    assert re.search(r"❌ 0 of \d+ conditions passed, 1 not judged", text)
+    code, text, _ = call("compare", *runs, *CONDITION, "--missing", "ignore")
+    assert code == 0
+    assert "passed, accuracy drop" in text
+    assert "not judged" not in text
 
 
 @pytest.mark.parametrize(("missing", "code"), [("fail", 1), ("inconclusive", 3), ("ignore", 0)])

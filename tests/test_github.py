@@ -7,6 +7,7 @@ import pytest
 from markdown_it import MarkdownIt
 from scipy import stats
 
+from consistency.comparison.checked import Checked
 from consistency.comparison.compare import compare
 from consistency.comparison.conditions import check, read_condition
 from consistency.report.formats.github import MOST_TASKS, code, plain
@@ -83,8 +84,9 @@ def compared(tmp_path, write_probe):
 
 
 def test_the_summary_says_what_happened(compared):
-    checks = check([read_condition("harmful flips > 2 %"), read_condition("kl > 5 nats")], compared)
-    page = to_markdown(compared, checks, folded=True)
+    conditions = [read_condition("harmful flips > 2 %"), read_condition("kl > 5 nats")]
+    checked = Checked.of(check(conditions, compared), compared)
+    page = to_markdown(compared, checked, folded=True)
     # Turned: 0, 0, 1, 1, … 5, 5 of 10 in the twelve tasks: 30 of 120.
     assert "| accuracy after (%) | 75.0 [" in page
     assert re.search(r"\| right → wrong \(%\) \| 25\.0 \[", page)
@@ -97,7 +99,7 @@ def test_the_summary_says_what_happened(compared):
     assert read.tags.count("details") == 2
     assert "b" not in read.tags
     assert "<b>x`|@you" in read.text
-    unfolded = to_markdown(compared, checks)
+    unfolded = to_markdown(compared, checked)
     assert "<details>" not in unfolded
     assert compared.signature in shown(unfolded).text
 

@@ -18,6 +18,7 @@ from scipy.stats import t as student
 from statsmodels.stats.multitest import multipletests
 
 import consistency
+from consistency.comparison.checked import Checked
 from consistency.comparison.compare import compare
 from consistency.comparison.conditions import read_condition
 from consistency.comparison.many.compare import compare_many
@@ -590,7 +591,7 @@ def test_a_gate_names_what_failed_most_first(many):
     checks = check_many([read_condition("accuracy drop > 1 points in any task")], many)
     values = [abs(item.estimate.value) for item in checks if item.failed]
     assert len(values) > 1
-    lines = gate_of(sorted(checks, key=lambda item: item.estimate.value)).lines
+    lines = gate_of(Checked(tuple(sorted(checks, key=lambda item: item.estimate.value)))).lines
     by_size = sorted((item for item in checks if item.failed), key=lambda item: -abs(item.estimate.value))
     assert list(lines[: len(values)]) == [item.to_text() for item in by_size]
 

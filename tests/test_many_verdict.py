@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, studentized_range
 
+from consistency.comparison.beside import Beside
 from consistency.comparison.compare import compare
 from consistency.comparison.many.compare import compare_many
 from consistency.comparison.many.values import ManyChanges
-from consistency.comparison.settings import SettingDifference
-from consistency.comparison.sides.answers import Beside, doubts_of
+from consistency.comparison.settings import SettingDifference, UnexplainedPrompts
 from consistency.comparison.sides.compare import compare_sides
+from consistency.comparison.sides.text import doubts_of
+from consistency.comparison.truncation import TruncatedPrompts
 from consistency.report.many.github import to_markdown
 from consistency.report.sides.github import to_markdown as sides_markdown
 from consistency.statistics.best import Differences, letters
@@ -236,12 +238,13 @@ def test_settings_that_differ_between_sides_and_within_one():
     assert "chat template" in first
     assert "few-shot" in second
     assert "after" in second
-    cut = Beside((), unexplained=False, clauses=("3 of 9 prompts",))
+    cut = Beside(truncated=TruncatedPrompts(("law",), 0, 3, 9, 9, differs=True))
     (named,) = doubts(same, same, cut, same)
     assert "run 2" in named
-    assert "3 of 9 prompts" in named
-    (odd,) = doubts(same, same, Beside(unexplained=True), Beside(unexplained=True))
-    assert "prompts" in odd
+    assert "3 of 9" in named
+    odd = Beside(unexplained=UnexplainedPrompts(("law",), 2, 9))
+    (clause,) = doubts(same, same, odd, odd)
+    assert "prompts" in clause
 
 
 @pytest.fixture(scope="module")

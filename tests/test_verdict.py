@@ -1,13 +1,17 @@
 """What the verdict names: tasks behind a mean, differences between tasks, and conditions on any of them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from consistency.comparison.compare import compare
 from consistency.comparison.conditions import check, read_condition
+from consistency.comparison.many.compare import compare_many
+from consistency.comparison.names import short_names
 from consistency.comparison.result import Comparison
+from consistency.comparison.sides.compare import compare_sides
 from consistency.errors import InputError
 from consistency.statistics.paired_shares import paired_change
 
@@ -70,6 +74,34 @@ def test_tasks_behind_the_mean_are_named_worst_first(tmp_path: Path) -> None:
     for value in (change.value, pool.macro["delta_accuracy"].value):
         assert value is not None
         assert f"{100 * value:+.1f}" in text
+
+
+def test_names_that_begin_alike_stay_apart_in_every_verdict(tmp_path: Path) -> None:
+    begin, end = "open_benchmark_of_long_names", "of_questions_that_are_asked_hard"
+    words = ("algebra", "geometry", "counting")
+    # Without what all begin with they fit; the middles alone tell them apart.
+    tasks = {f"{begin}_{word}_{end[-15:]}": (60 + 9 * place, 9, 400) for place, word in enumerate(words)}
+    pair = compared(tmp_path, tasks)
+    shutil.copytree(tmp_path / "after", tmp_path / "again")
+    for path in (tmp_path / "again").iterdir():
+        rows = path.read_text().splitlines(keepends=True)
+        path.write_text("".join([rows[0].replace('"exact_match": 0.0', '"exact_match": 1.0'), *rows[1:]]))
+    logs = [tmp_path / name for name in ("before", "after", "again")]
+    many = compare_many(logs[0], {"after": logs[1], "again": logs[2]})
+    sides = compare_sides(logs[:1], logs[1:])
+    for found in (pair, many, sides):
+        assert begin not in found.verdict
+        for word in words if found is not many else words[1:]:
+            assert f"…{word}_" in found.verdict
+    # Of what is too long without it, too, the middle is left out only where this leaves them different.
+    alike = [f"{begin}_{end}{word}{end}" for word in words]
+    assert [word in name for word, name in zip(words, short_names(alike, alike), strict=True)] == [True] * 3
+    apart = [f"{begin}_{word}_{end}" for word in words]
+    short = short_names(apart, apart)
+    assert len(set(short)) == 3
+    assert max(map(len, short)) <= 28
+    # Names that fit are whole, and so is what pools the tasks.
+    assert short_names(["bench_law", "overall"], ["bench_law", *alike]) == ["bench_law", "overall"]
 
 
 def test_no_task_is_named_by_chance_alone(tmp_path: Path) -> None:

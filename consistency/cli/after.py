@@ -60,9 +60,9 @@ def after(
     """
     from consistency.cli.compare import MOST_TASKS
     from consistency.cli.gate import end
+    from consistency.comparison.checked import Checked
     from consistency.comparison.compare import compare
     from consistency.comparison.conditions import check, read_condition
-    from consistency.comparison.gaps import incomplete
     from consistency.experiment.checkpoint import check_checkpoint, saved_template
     from consistency.experiment.trained import read_trained
     from consistency.logs.runs import read_run
@@ -93,7 +93,7 @@ def after(
     same = compare(logs["same"], tuned) if "same" in logs else None
     if same is not None:
         reports.append(write_comparison(same, out / "report-same-format"))
-    checks, missing = check(conditions, comparison), comparison.missing if conditions else ()
+    checked = Checked.of(check(conditions, comparison), comparison)
     audited = _audited(trained, both, tuned, out) if audit else _Audited()
     found = [_found(comparison)]
     if same is not None:
@@ -108,13 +108,13 @@ def after(
             f"The training began from {trained.began_from} (lora_model_dir): what this had been taught is part of the change"
         )
     say_sentences(
-        *(item.to_text() for item in checks),
-        *([str(incomplete(missing))] if missing else []),
+        *checked.to_lines(),
+        *checked.doubt,
         *found,
         *audited.sentences(),
     )
     say(*(f"report: {path}" for path in reports), *(f"audit: {folder / 'audit.md'}" for folder in audited.folders))
-    end(checks, missing=missing)
+    end(checked)
 
 
 def _checked(arguments: Sequence[str]) -> list[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from consistency.cli.formats import Format
 from consistency.support.streams import say_sentences, show
 
 if TYPE_CHECKING:
+    from consistency.comparison.checked import Checked, Lacking
     from consistency.comparison.conditions import Check
     from consistency.comparison.many.result import ManyComparison
     from consistency.comparison.result import Comparison
@@ -62,24 +63,17 @@ class Asked:
     form: Format
     ignores_missing: bool
 
-    def missing(self, comparison: Comparison | ManyComparison | SideComparison) -> tuple[str, ...]:
-        """What was not compared and may break a condition, in sentences; empty where that is to be ignored."""
-        return comparison.missing if self.conditions and not self.ignores_missing else ()
+    def checked(self, checks: Sequence[Check], comparison: Lacking) -> Checked:
+        """The checks with what the comparison lacks, unless that is to be ignored."""
+        from consistency.comparison.checked import Checked
 
-    def decided(
-        self, comparison: Comparison | ManyComparison | SideComparison, checks: Sequence[Check]
-    ) -> dict[str, Any]:
-        """What the conditions decided and what is missing that may break one, as plain data; empty without conditions."""
-        if not checks:
-            return {}
-        missing = self.missing(comparison)
-        return {"conditions": [item.to_text() for item in checks], **({"missing": list(missing)} if missing else {})}
+        return Checked.of(checks, comparison, ignores_missing=self.ignores_missing)
 
     def write(
         self,
         comparison: ManyComparison | SideComparison,
         content: Callable[[Path], Report] | None,
-        checks: Sequence[Check],
+        checked: Checked,
     ) -> None:
         """Write the report, whose content is None where no folder was asked for, and the JSON file."""
         from consistency.support.files import Outputs
@@ -91,16 +85,14 @@ class Asked:
                 from consistency.report.gate import gate_of
 
                 drafted = draft_report(content, self.out, outputs)
-                gate = gate_of(checks, missing=self.missing(comparison))
-                drafted.write(gate, self.decided(comparison, checks), single_file=self.single_file)
+                drafted.write(gate_of(checked), checked.to_dict(), single_file=self.single_file)
             if self.json is not None and self.json != Path("-"):
-                found = comparison.to_dict() | self.decided(comparison, checks)
-                outputs.file(self.json).write(pretty_json(found).encode())
+                outputs.file(self.json).write(pretty_json(comparison.to_dict() | checked.to_dict()).encode())
 
     def finish(
         self,
         comparison: ManyComparison | SideComparison,
-        checks: Sequence[Check],
+        checked: Checked,
         markdown: Callable[[], str],
     ) -> None:
         """Print what was found and hand it to the trackers; with a condition that holds the end is exit code 1.
@@ -111,27 +103,20 @@ class Asked:
         from consistency.cli.gate import end
         from consistency.support.json_files import pretty_json
 
-        missing = self.missing(comparison)
         if self.json == Path("-"):
-            show(pretty_json(comparison.to_dict() | self.decided(comparison, checks)))
+            show(pretty_json(comparison.to_dict() | checked.to_dict()))
         elif self.form in (Format.GITHUB, Format.MARKDOWN):
             show(markdown())
         else:
-            self.show(comparison, [item.to_text() for item in checks], missing)
+            self.show(comparison, (*checked.to_lines(), *checked.doubt))
         if self.trackers:
-            export_to(self.trackers, comparison.to_dict(), checks, missing=missing, out=self.out)
-        end(checks, missing=missing)
+            export_to(self.trackers, comparison.to_dict(), checked, out=self.out)
+        end(checked)
 
-    def show(
-        self,
-        comparison: Comparison | ManyComparison | SideComparison,
-        lines: Sequence[str],
-        missing: Sequence[str],
-    ) -> None:
-        """Print what was found, where the report is, further lines, and what is missing."""
+    def show(self, comparison: Comparison | ManyComparison | SideComparison, lines: Sequence[str]) -> None:
+        """Print what was found, where the report is, and further lines."""
         from consistency.cli.gate import where
-        from consistency.comparison.gaps import incomplete
         from consistency.support.terminal import columns, shows_colours
 
         show(comparison.to_text(self.most, columns=columns(), styles=shows_colours()), styles=True)
-        say_sentences(*where(self.out), *lines, *([str(incomplete(missing))] if missing else []))
+        say_sentences(*where(self.out), *lines)

@@ -11,17 +11,16 @@ import typer
 from consistency.support.streams import show, tell
 
 if TYPE_CHECKING:
-    from consistency.comparison.conditions import Check
+    from consistency.comparison.checked import Checked
     from consistency.comparison.decision import PolicyOutcome
 
 
 def export_to(
     trackers: Sequence[str],
     content: Mapping[str, Any],
-    checks: Sequence[Check],
+    checked: Checked,
     decision: PolicyOutcome | None = None,
     *,
-    missing: Sequence[str] = (),
     out: Path | None,
 ) -> None:
     """Write a comparison as a run of each tracker, and say on standard error where it is.
@@ -32,8 +31,8 @@ def export_to(
         As `read_trackers` gives them.
     content : mapping
         The comparison as JSON.
-    checks, decision, missing
-        What its conditions and its policy decided, and what was not compared.
+    checked, decision
+        What its conditions and its policy decided.
     out : Path or None
         The folder of its report.
     """
@@ -41,7 +40,7 @@ def export_to(
     from consistency.report.gate import gate_of
 
     page = None if out is None else out / "report.html"
-    for line in export(trackers, content, gate_of(checks, decision, missing=missing), page):
+    for line in export(trackers, content, gate_of(checked, decision), page):
         tell(line)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,21 +12,17 @@ from consistency.support.streams import tell
 from consistency.support.terminal import is_terminal
 
 if TYPE_CHECKING:
-    from consistency.comparison.conditions import Check
+    from consistency.comparison.checked import Checked
     from consistency.comparison.decision import PolicyOutcome
 
 
-def ending(
-    checks: Sequence[Check], decision: PolicyOutcome | None = None, missing: Sequence[str] = ()
-) -> tuple[int, list[str]]:
+def ending(checked: Checked, decision: PolicyOutcome | None = None) -> tuple[int, list[str]]:
     """The exit code, and a line for each condition that holds, each rule of a policy that did not pass, and what is missing.
 
     Parameters
     ----------
-    checks : sequence of Check
+    checked : Checked
     decision : PolicyOutcome, optional
-    missing : sequence of str
-        What was not compared.
 
     Returns
     -------
@@ -36,15 +31,13 @@ def ending(
     list of str
         Empty with 0.
     """
-    from consistency.comparison.gaps import incomplete
-
-    lines = [item.to_text() for item in checks if item.failed]
+    lines = [item.to_text() for item in checked.failed]
     codes = [1] if lines else []
     if decision is not None and decision.outcome:
         lines += decision.to_lines()
         codes.append(decision.outcome.exit_code)
-    if missing:
-        lines.append(str(incomplete(missing)))
+    if checked.missing:
+        lines += checked.doubt
         codes.append(MISTAKE)
     # What surely fails fails, whatever is missing.
     return min(codes, default=0), lines
@@ -55,9 +48,9 @@ def where(out: Path | None) -> list[str]:
     return [] if out is None else [f"report: {out / 'report.html'}"]
 
 
-def end(checks: Sequence[Check], decision: PolicyOutcome | None = None, missing: Sequence[str] = ()) -> None:
+def end(checked: Checked, decision: PolicyOutcome | None = None) -> None:
     """End with the exit code of conditions and policy; where the output goes into a file, a job's log says why."""
-    code, lines = ending(checks, decision, missing)
+    code, lines = ending(checked, decision)
     if not is_terminal():
         tell(*(f"consistency: {line}" for line in lines))
     if code:

@@ -78,18 +78,18 @@ def compare_many(
         if conditions:
             for run in compared.runs:
                 check_not_itself(run.warnings, run.path)
-        checks = check_many(conditions, compared) if conditions else []
+        checked = asked.checked(check_many(conditions, compared) if conditions else [], compared)
         content = None
         if asked.out is not None:
             from consistency.report.many.report import many_content
 
             progress("writing the report", 0, 1)
             content = partial(many_content, compared)
-        asked.write(compared, content, checks)
+        asked.write(compared, content, checked)
 
     def markdown() -> str:
         from consistency.report.many.github import to_markdown
 
-        return to_markdown(compared, checks, asked.missing(compared), folded=asked.form is Format.GITHUB)
+        return to_markdown(compared, checked, folded=asked.form is Format.GITHUB)
 
-    asked.finish(compared, checks, markdown)
+    asked.finish(compared, checked, markdown)

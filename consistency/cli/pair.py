@@ -84,22 +84,20 @@ def compare_pair(
         )
         if conditions or rules is not None:
             check_not_itself(comparison.warnings, logs[1])
-        checks = check(conditions, comparison) if conditions else []
+        checked = asked.checked(check(conditions, comparison) if conditions else [], comparison)
         runs = None if noise is None else _of_one_model(noise, asked, progress)
     beside = None
     if runs is not None:
         from consistency.comparison.noise import beside_noise
 
         beside = beside_noise(comparison, runs)
-    lines = [] if beside is None else beside.to_lines(comparison)
-    missing = asked.missing(comparison)
     with Outputs() as outputs:
         drafted = None
         if asked.out is not None:
             # The page and the figures are not loaded for a comparison that is only printed.
             from consistency.report.folder import draft_report
             from consistency.report.gate import gate_of
-            from consistency.report.pair.report import pair_content
+            from consistency.report.pair.report import noise_section, pair_content
 
             with progress_line() as progress:
                 drafted = draft_report(partial(pair_content, comparison, progress=progress), asked.out, outputs)
@@ -115,11 +113,10 @@ def compare_pair(
         decision = None if rules is None else judge(rules, comparison, beside, noise_runs=runs)
         judged = {} if beside is None else {"noise": beside.to_dict()}
         judged |= {} if decision is None else {"policy": decision.to_dict()}
-        judged |= asked.decided(comparison, checks)
+        judged |= checked.to_dict()
         if drafted is not None:
-            drafted.write(
-                gate_of(checks, decision, missing=missing), judged, noise=lines, single_file=asked.single_file
-            )
+            further = [] if beside is None else [noise_section(beside, comparison)]
+            drafted.write(gate_of(checked, decision), judged, further=further, single_file=asked.single_file)
         content: dict[str, Any] = {}
         if asked.json is not None or form is Format.JSON or asked.trackers:
             content = comparison.to_dict() | judged
@@ -128,15 +125,16 @@ def compare_pair(
     if asked.json == Path("-") or form is Format.JSON:
         show(pretty_json(content))
     elif form is Format.TEXT:
-        further = [] if decision is None else decision.to_lines()
-        asked.show(comparison, (*lines, *(item.to_text() for item in checks), *further), missing)
+        noted = [] if beside is None else beside.to_lines(comparison)
+        ruled = [] if decision is None else decision.to_lines()
+        asked.show(comparison, (*noted, *checked.to_lines(), *ruled, *checked.doubt))
     else:
         from consistency.report.pair.github import to_markdown
 
-        show(to_markdown(comparison, checks, decision, beside, missing, folded=form is Format.GITHUB))
+        show(to_markdown(comparison, checked, decision, beside, folded=form is Format.GITHUB))
     if asked.trackers:
-        export_to(asked.trackers, content, checks, decision, missing=missing, out=asked.out)
-    end(checks, decision, missing)
+        export_to(asked.trackers, content, checked, decision, out=asked.out)
+    end(checked, decision)
 
 
 def _of_one_model(noise: tuple[Path, Path], asked: Asked, progress: Tell) -> Comparison:

@@ -34,6 +34,7 @@ def _gate(
     missing: Literal["error", "ignore"] = "error",
 ) -> Comparison:
     from consistency.cli.gate import ending
+    from consistency.comparison.checked import Checked
     from consistency.comparison.compare import compare
     from consistency.comparison.conditions import check, read_condition
     from consistency.comparison.decision import judge
@@ -51,8 +52,8 @@ def _gate(
         rules = None if policy is None else read_policy(Path(policy))
         comparison = compare(before, after)
         check_not_itself(comparison.warnings, after)
-        lacking = comparison.missing if asked and missing == "error" else ()
-        _, lines = ending(check(asked, comparison), None if rules is None else judge(rules, comparison), lacking)
+        checked = Checked.of(check(asked, comparison), comparison, ignores_missing=missing == "ignore")
+        _, lines = ending(checked, None if rules is None else judge(rules, comparison))
     except InputError as error:
         lines = [str(error)]
     if lines:

@@ -87,17 +87,17 @@ def compare_several(
         comparison = compare_sides(
             logs, after, scopes=found, task_sampling=task_sampling, progress=progress, **asked.how
         )
-    checks = check(conditions, comparison.changes) if conditions else []
+    checked = asked.checked(check(conditions, comparison.changes), comparison)
     content = None
     if asked.out is not None:
         from consistency.report.sides.report import sides_content
 
         content = partial(sides_content, comparison)
-    asked.write(comparison, content, checks)
+    asked.write(comparison, content, checked)
 
     def markdown() -> str:
         from consistency.report.sides.github import to_markdown
 
-        return to_markdown(comparison, checks, asked.missing(comparison), folded=asked.form is Format.GITHUB)
+        return to_markdown(comparison, checked, folded=asked.form is Format.GITHUB)
 
-    asked.finish(comparison, checks, markdown)
+    asked.finish(comparison, checked, markdown)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,22 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from consistency.comparison.clusters import AUTO, find_clusters
+from consistency.comparison.clusters import AUTO, ItemClusters, find_clusters
 from consistency.comparison.estimation import section_of, section_of_task
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
-from consistency.comparison.gaps import Gap, SameRun, limits_of, uncompared_tasks, unpaired_questions
+from consistency.comparison.gaps import SameRun, limits_of, same_run, uncompared_tasks, unpaired_questions
 from consistency.comparison.group_sections import section_of_group, sections_by_metric
 from consistency.comparison.groups import read_groups
-from consistency.comparison.identical import IdenticalLogprobs, identical_logprobs
+from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.items import MOST_KEPT, LargeArrays, item_columns, question_arrays
 from consistency.comparison.measured_task import MeasuredTask
-from consistency.comparison.pairing import Pairs, pair
-from consistency.comparison.result import Comparison, UnpairedTask
-from consistency.comparison.runs import common_tasks, comparable, matched_names, read_both, same_kind, same_run
+from consistency.comparison.pairing import PairingReport, Pairs, pair
+from consistency.comparison.result import Comparison, TaskNames, UnpairedTask, Warned
+from consistency.comparison.runs import common_tasks, comparable, matched_names, read_both, same_kind
 from consistency.comparison.sampling import Analysis, check_margin
 from consistency.comparison.section import Section, TaskSampling
 from consistency.comparison.selection_bias import Biases
-from consistency.comparison.settings import UnexplainedPrompts, setting_differences, unexplained_prompts
+from consistency.comparison.settings import SettingDifference, setting_differences, unexplained_prompts
 from consistency.comparison.slices import slices_by
 from consistency.comparison.truncation import truncated_prompts
 from consistency.errors import InputError, not_one_of
@@ -104,14 +104,104 @@ def compare(
     >>> comparison.overall.flips
     {'harmful': 1, 'beneficial': 0, 'wrong_to_wrong': 0}
     """
-    first, second = read_both(before, after, (run,) if isinstance(run, str) else run or (), progress)
-    del before, after
     check_margin(margin)
     if not isinstance(cluster, str):
         raise InputError(f"cluster {cluster!r}", expected="auto, none, or the name of a field of the documents")
     if task_sampling not in ("fixed", "sampled"):
         raise not_one_of("task_sampling", task_sampling, ["fixed", "sampled"])
     analysis = Analysis(margin, task_sampling, cluster)
+    both = read_both(before, after, (run,) if isinstance(run, str) else run or (), progress)
+    del before, after
+    matched = _matched(both, tasks, filter_name)
+    del both
+    paired = _paired(matched, score, progress)
+    # What is not paired is not needed any more, and may be as large as the logs.
+    del matched
+    progress("looking for questions that belong together", 0, 1)
+    labels, clusters = find_clusters(paired.pairs, cluster)
+    progress("measuring questions", 0, 1)
+    measured = _measured(paired.pairs, labels)
+    items = {name: item_columns(task.pairs, task.arrays, _cluster_of(task)) for name, task in measured.items()}
+    with_options = {name: task for name, task in measured.items() if task.has_options}
+    first, second, chosen = paired.first, paired.second, paired.chosen
+    settings = tuple(setting_differences(first, second, chosen, paired.reports))
+    by_task = {}
+    for number, (name, task) in enumerate(measured.items()):
+        progress("estimating tasks", number, len(measured))
+        by_task[name] = section_of_task(name, task, analysis, paired.others.get(name, {}))
+    progress("estimating all tasks together", 0, 1)
+    biases = Biases(with_options, items)
+    overall = _overall(with_options, by_task, analysis)
+    groups = read_groups(
+        first.config if first.config.groups else second.config,
+        {name: paired.sizes[name] for name in measured},
+        {name: first.tasks[name].filter for name in measured},
+    )
+    return Comparison(
+        before=first.config,
+        after=second.config,
+        paths=(str(first.path), str(second.path)),
+        overall=None if overall is None else biases.added(overall),
+        by_task={
+            name: biases.added(section) if name in with_options else section
+            for name, section in _adjusted(by_task).items()
+        },
+        by_scope=_adjusted(_by_scope(scopes or {}, with_options, analysis)),
+        by_metric=_adjusted(sections_by_metric(measured, analysis)),
+        by_group=_adjusted({group.name: section_of_group(group, measured, by_task, analysis) for group in groups}),
+        score=score,
+        margin=margin,
+        task_sampling=task_sampling,
+        clusters=clusters,
+        selection=(first.selection, second.selection),
+        names=paired.names,
+        unpaired=paired.unpaired,
+        settings=settings,
+        warnings=(*_warnings(paired, settings, every=tasks is None), *biases.warnings()),
+        items=items,
+        sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
+        scopes=scopes or {},
+        slices={
+            field: slices_by(field, measured, analysis, first.config if first.config.content else second.config)
+            for field in ([by] if isinstance(by, str) else by)
+        },
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Matched:
+    """Two runs whose tasks are matched by name, each under the filter that counts.
+
+    Attributes
+    ----------
+    first, second : Run
+        With all of their tasks.
+    chosen : dict of str to str
+        Which task of the first belongs to which of the second.
+    names : TaskNames
+    others : dict of str to dict of str to tuple of Scores
+        By task and filter, what both runs hold of the filters that do not count.
+    unlike : dict of str to tuple of Scores
+        Tasks of both runs without a filter in common.
+    """
+
+    first: Run
+    second: Run
+    chosen: Mapping[str, str]
+    names: TaskNames
+    others: Mapping[str, Mapping[str, tuple[Scores, Scores]]]
+    unlike: Mapping[str, tuple[Scores, Scores]]
+
+
+def _matched(both: tuple[Run, Run], tasks: Mapping[str, str] | None, filter_name: str | None) -> _Matched:
+    """Two runs with their tasks matched: those of one name or of most questions in common, or those that are asked for.
+
+    Raises
+    ------
+    InputError
+        If no task has a counterpart, or a run lacks one that is asked for.
+    """
+    first, second = both
     filtered = choose_filters(first, second, filter_name)
     unlike = dict(filtered.unlike)
     if unlike and not set(filtered.before.tasks) & set(filtered.after.tasks) and tasks is None:
@@ -128,116 +218,132 @@ def compare(
                 del chosen[name]
             else:
                 (one[name], two[other]), others[name] = found
-    unpaired = _of_unlike(unlike)
     first, second = replace(first, tasks=one), replace(second, tasks=two)
-    for run_, names in ((first, chosen.keys()), (second, chosen.values())):
+    for run, names in ((first, chosen.keys()), (second, chosen.values())):
         for name in names:
-            if name not in run_.tasks:
-                raise not_one_of("task", name, sorted(run_.tasks), path=run_.path)
-    task_names = matched_names(filtered.before, filtered.after, chosen)
-    counted = {name: len(one[name]) for name in chosen}
-    limits = limits_of(second.config, {name: len(two[other]) for name, other in chosen.items()})
-    del filtered
-    paired: dict[str, Pairs] = {}
+            if name not in run.tasks:
+                raise not_one_of("task", name, sorted(run.tasks), path=run.path)
+    names_of_both = matched_names(filtered.before, filtered.after, chosen)
+    return _Matched(first, second, chosen, names_of_both, others, unlike)
+
+
+@dataclass(frozen=True, eq=False)
+class _Paired:
+    """Two runs whose questions are paired.
+
+    Attributes
+    ----------
+    first, second : Run
+        With all of their tasks; of those that were paired, the paired questions alone.
+    chosen, names, others
+        As of `_Matched`.
+    pairs : dict of str to Pairs
+        By task of the first run, where there are any.
+    unpaired : tuple of UnpairedTask
+        Tasks without a pair.
+    sizes : dict of str to int
+        Questions of each chosen task in the first run.
+    limits : dict of str to float
+        By task, the --limit of the second run.
+    """
+
+    first: Run
+    second: Run
+    chosen: Mapping[str, str]
+    names: TaskNames
+    others: Mapping[str, Mapping[str, tuple[Scores, Scores]]]
+    pairs: Mapping[str, Pairs]
+    unpaired: tuple[UnpairedTask, ...]
+    sizes: Mapping[str, int]
+    limits: Mapping[str, float]
+
+    @property
+    def reports(self) -> dict[str, PairingReport]:
+        """How the questions of each task were paired."""
+        return {name: pairs.report for name, pairs in self.pairs.items()}
+
+
+def _paired(matched: _Matched, score: str, progress: Tell) -> _Paired:
+    """The questions of matched tasks, paired.
+
+    Raises
+    ------
+    InputError
+        If no task has a pair.
+    """
+    first, second, chosen = matched.first, matched.second, matched.chosen
+    pairs: dict[str, Pairs] = {}
+    unpaired = _of_unlike(matched.unlike)
     for number, (name, other) in enumerate(chosen.items()):
         progress("pairing tasks", number, len(chosen))
-        pairs = pair(*same_kind(comparable(first.tasks[name], score), comparable(second.tasks[other], score)))
-        if len(pairs):
-            paired[name] = pairs
+        found = pair(*same_kind(comparable(first.tasks[name], score), comparable(second.tasks[other], score)))
+        if len(found):
+            pairs[name] = found
         else:
-            unpaired.append(UnpairedTask(name, {why: found.count for why, found in pairs.report.dropped.items()}))
-    if not paired:
+            unpaired.append(UnpairedTask(name, {why: left.count for why, left in found.report.dropped.items()}))
+    if not pairs:
         problem = "; ".join(item.to_text() for item in unpaired[:3])
         raise InputError(problem, do="compare two runs of the same tasks", path=second.path)
-    # What is not paired is not needed any more, and may be as large as the logs.
-    one |= {name: pairs.before for name, pairs in paired.items()}
-    two |= {chosen[name]: pairs.after for name, pairs in paired.items()}
-    progress("looking for questions that belong together", 0, 1)
-    labels, clusters = find_clusters(paired, cluster)
-    progress("measuring questions", 0, 1)
-    many = sum(map(len, paired.values())) > MOST_KEPT
-    arrays: Sequence[Mapping[str, Floats]] = (
-        list(map(LargeArrays, paired.values())) if many else question_arrays(list(paired.values()))
+    return _Paired(
+        replace(first, tasks={**first.tasks, **{name: both.before for name, both in pairs.items()}}),
+        replace(second, tasks={**second.tasks, **{chosen[name]: both.after for name, both in pairs.items()}}),
+        chosen,
+        matched.names,
+        matched.others,
+        pairs,
+        tuple(unpaired),
+        {name: len(first.tasks[name]) for name in chosen},
+        limits_of(second.config, {name: len(second.tasks[other]) for name, other in chosen.items()}),
     )
-    measured = {
-        name: MeasuredTask(pairs, found, labels.get(name))
-        for (name, pairs), found in zip(paired.items(), arrays, strict=True)
+
+
+def _measured(pairs: Mapping[str, Pairs], labels: Mapping[str, ItemClusters]) -> dict[str, MeasuredTask]:
+    """The tasks with every number of each of their questions; of very many questions, computed where they are asked for."""
+    many = sum(map(len, pairs.values())) > MOST_KEPT
+    arrays: Sequence[Mapping[str, Floats]] = (
+        list(map(LargeArrays, pairs.values())) if many else question_arrays(list(pairs.values()))
+    )
+    return {
+        name: MeasuredTask(both, found, labels.get(name))
+        for (name, both), found in zip(pairs.items(), arrays, strict=True)
     }
-    items = {name: item_columns(task.pairs, task.arrays, _cluster_of(task)) for name, task in measured.items()}
-    with_options = {name: task for name, task in measured.items() if task.has_options}
-    reports = {name: task.pairs.report for name, task in measured.items()}
-    settings = tuple(setting_differences(first, second, chosen, reports))
-    gaps: list[Gap | None] = [
+
+
+def _warnings(paired: _Paired, settings: Sequence[SettingDifference], *, every: bool) -> Iterator[Warned]:
+    """What was not compared, and what else than the models may have moved the numbers.
+
+    Where tasks were named (not `every`), no others are wanted.
+    """
+    first, second, pairs = paired.first, paired.second, paired.pairs
+    names = {name: paired.chosen[name] for name in pairs}
+    same = same_run(first, second)
+    found: tuple[Warned | None, ...] = (
         uncompared_tasks(
             {"before": first, "after": second},
-            [*measured, *(chosen[name] for name in measured if chosen[name] != name)],
-            # Where tasks are named, no others are wanted.
-            task_names.only_before if tasks is None else (),
-            {item.task: item.reasons for item in unpaired},
-            of=len(measured),
-            every=tasks is None,
+            [*names, *(other for name, other in names.items() if other != name)],
+            paired.names.only_before if every else (),
+            {item.task: item.reason for item in paired.unpaired},
+            of=len(names),
+            every=every,
         ),
-        unpaired_questions(reports, limits),
-    ]
-    doubts: list[SameRun | IdenticalLogprobs | UnexplainedPrompts | None]
-    if same_run(first, second):
-        doubts = [SameRun()]
-    else:
-        doubts = [
-            identical_logprobs({name: task.pairs for name, task in measured.items()}, first.config, second.config),
-            unexplained_prompts(settings, chosen, reports),
-        ]
-    truncated = truncated_prompts(first, second, {name: chosen[name] for name in measured})
-    by_scope = {}
-    for scope, members in (scopes or {}).items():
-        within = {name: with_options[name] for name in members if name in with_options}
-        if within:
-            by_scope[scope] = section_of(scope, within, analysis)
-    by_task = {}
-    for number, (name, task) in enumerate(measured.items()):
-        progress("estimating tasks", number, len(measured))
-        by_task[name] = section_of_task(name, task, analysis, others.get(name, {}))
-    progress("estimating all tasks together", 0, 1)
-    biases = Biases(with_options, items)
-    overall = _overall(with_options, by_task, analysis)
-    return Comparison(
-        before=first.config,
-        after=second.config,
-        paths=(str(first.path), str(second.path)),
-        overall=None if overall is None else biases.added(overall),
-        by_task={
-            name: biases.added(section) if name in with_options else section
-            for name, section in _adjusted(by_task).items()
-        },
-        by_scope=_adjusted(by_scope),
-        by_metric=_adjusted(sections_by_metric(measured, analysis)),
-        by_group=_adjusted(
-            {
-                group.name: section_of_group(group, measured, by_task, analysis)
-                for group in read_groups(
-                    first.config if first.config.groups else second.config,
-                    {name: counted[name] for name in measured},
-                    {name: first.tasks[name].filter for name in measured},
-                )
-            }
-        ),
-        score=score,
-        margin=margin,
-        task_sampling=task_sampling,
-        clusters=clusters,
-        selection=(first.selection, second.selection),
-        names=task_names,
-        unpaired=tuple(unpaired),
-        settings=settings,
-        warnings=(*(item for item in (*gaps, *doubts, truncated) if item is not None), *biases.warnings()),
-        items=items,
-        sources={name: (first.tasks[name].source, second.tasks[chosen[name]].source) for name in measured},
-        scopes=scopes or {},
-        slices={
-            field: slices_by(field, measured, analysis, first.config if first.config.content else second.config)
-            for field in ([by] if isinstance(by, str) else by)
-        },
+        unpaired_questions(paired.reports, paired.limits),
+        SameRun() if same else None,
+        None if same else identical_logprobs(pairs, first.config, second.config),
+        None if same else unexplained_prompts(settings, paired.chosen, paired.reports),
+        truncated_prompts(first, second, names),
     )
+    yield from (item for item in found if item is not None)
+
+
+def _by_scope(
+    scopes: Mapping[str, Sequence[str]], with_options: Mapping[str, MeasuredTask], analysis: Analysis
+) -> dict[str, Section]:
+    """A section of each scope that has tasks with options."""
+    within = {
+        scope: {name: with_options[name] for name in members if name in with_options}
+        for scope, members in scopes.items()
+    }
+    return {scope: section_of(scope, tasks, analysis) for scope, tasks in within.items() if tasks}
 
 
 def _overall(

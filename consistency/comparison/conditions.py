@@ -89,6 +89,8 @@ class Check:
         In the quantity's own numbers.
     outcome : {"holds", "does not hold", "unclear", "undefined"}
         "unclear": the limit lies within the interval. "undefined": there is no value, or no interval where one is needed.
+    incomplete : bool
+        Whether something was not compared that may make it fail.
     """
 
     condition: Condition
@@ -99,6 +101,7 @@ class Check:
     among: str = "tasks"
     lacking: int = 0
     odd: OddScores | None = None
+    incomplete: bool = False
 
     @property
     def failed(self) -> bool:
@@ -106,6 +109,11 @@ class Check:
         return self.outcome in ("holds", "undefined") or (
             self.outcome == "unclear" and self.condition.mode == "possibly"
         )
+
+    @property
+    def passed(self) -> bool:
+        """Whether the check passes: what surely fails fails, whatever is missing, but nothing passes where something is."""
+        return not self.failed and not self.incomplete
 
     def to_text(self) -> str:
         """The condition, what was found, and what follows from it."""
@@ -129,8 +137,8 @@ class Check:
         if self.outcome == "unclear":
             if condition.mode == "possibly":
                 return f"FAILED, {text}: the interval reaches beyond the limit"
-            return f"passed, {text}: undecided, since the limit lies within the interval"
-        return f"{'FAILED' if self.failed else 'passed'}, {text}"
+            text += ": undecided, since the limit lies within the interval"
+        return f"{'FAILED' if self.failed else 'passed' if self.passed else 'not judged'}, {text}"
 
     def _among(self) -> str:
         """Among how many it is told, and how that was allowed for."""

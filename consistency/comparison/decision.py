@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from consistency.comparison.budget import spend
+from consistency.comparison.gaps import Reason
 from consistency.comparison.noise import NoiseComparison, with_run_variance
 from consistency.comparison.numbers import digits_beside
 from consistency.comparison.policy import Policy, Rule
@@ -322,15 +323,15 @@ def _findings(
         "inconclusive": Outcome.INCONCLUSIVE,
         "ignore": Outcome.PASSED,
     }[rule.missing]
-    tasks: dict[str, Section | str] = {**comparison.not_compared, **comparison.by_task}
-    groups: dict[str, Section | str] = {
+    tasks: dict[str, Section | Reason] = {**comparison.not_compared, **comparison.by_task}
+    groups: dict[str, Section | Reason] = {
         **({} if comparison.overall is None else {"overall": comparison.overall}),
         **comparison.by_scope,
         **comparison.by_metric,
         **comparison.by_group,
     }
     seen = set()
-    kinds: tuple[tuple[tuple[str, ...], Mapping[str, Section | str]], ...] = (
+    kinds: tuple[tuple[tuple[str, ...], Mapping[str, Section | Reason]], ...] = (
         (rule.tasks, tasks),
         (rule.groups, groups),
     )
@@ -343,8 +344,8 @@ def _findings(
                 if (id(sections), key) in seen:
                     continue
                 seen.add((id(sections), key))
-                if isinstance(section, str):
-                    yield Finding(key, missing, f"not compared ({section})")
+                if not isinstance(section, Section):
+                    yield Finding(key, missing, f"not compared ({section.to_text()})")
                     continue
                 found = rule.quantity.find(section)
                 if found is None or not found.n:
@@ -354,7 +355,7 @@ def _findings(
                 yield from (Finding(key, missing, what) for what in comparison.lacks(key, section))
 
 
-def _matching(name: str, sections: Mapping[str, Section | str]) -> dict[str, Section | str]:
+def _matching(name: str, sections: Mapping[str, Section | Reason]) -> dict[str, Section | Reason]:
     """The section of that name, else those that a pattern matches."""
     if name in sections:
         return {name: sections[name]}

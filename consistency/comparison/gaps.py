@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from consistency.comparison.odd_scores import OddScores
 from consistency.comparison.pairing import ONLY_FIRST, ONLY_SECOND, REPEATED, PairingReport
 from consistency.comparison.section import Section
 from consistency.errors import InputError
@@ -14,10 +17,85 @@ from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Run
 from consistency.support.text import counted, shortened
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 # Fewer questions, or a smaller share of those of a task and of all tasks, are left out without a word in the verdict.
 _MANY, _MUCH = 5, 0.02
 _MOST_NAMED = 3
-_NO_SAMPLES = "results without samples"
+
+
+class OtherReason(Enum):
+    """Why a task was not compared, where there is no more to say of it."""
+
+    ONLY_AFTER = "only in the run after"
+    NO_COMMON_FILTER = "no filter in common"
+    ANSWERED_BY_SOME = "no question that all runs answered"
+
+    def to_text(self) -> str:
+        """The reason in words."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Samples of a task that could not be read in one of the runs.
+
+    Attributes
+    ----------
+    run : str
+        What it is called, such as "before".
+    file : LeftOut or None
+        None where the results name a task whose samples are not there.
+    """
+
+    run: str
+    file: LeftOut | None
+
+    def to_text(self) -> str:
+        """The run, and of a file its path, its line and what is wrong with it."""
+        file = self.file
+        if file is None:
+            return f"{self.run}: results without samples"
+        return f"{self.run}: {file.path}{f':{file.line}' if file.line else ''}: {file.problem}"
+
+
+@dataclass(frozen=True)
+class LackedBy:
+    """A task that some runs do not hold."""
+
+    runs: tuple[str, ...]
+
+    def to_text(self) -> str:
+        """Which runs these are."""
+        return f"not in {shortened(self.runs)}"
+
+
+@dataclass(frozen=True)
+class NoneInCommon:
+    """A task of which no question could be paired; how many were left out, by reason."""
+
+    dropped: Mapping[str, int]
+
+    def to_text(self) -> str:
+        """Why its questions were left out."""
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items())
+        return f"no question in common ({reasons})"
+
+
+@dataclass(frozen=True)
+class OtherFilter:
+    """A task whose filter in one run is another than in the other runs."""
+
+    here: str
+    elsewhere: str
+
+    def to_text(self) -> str:
+        """The two filters."""
+        return f"under the filter {self.here}, in other runs under {self.elsewhere}"
+
+
+Reason = OtherReason | Unread | LackedBy | NoneInCommon | OtherFilter
 
 
 @dataclass(frozen=True)
@@ -42,13 +120,13 @@ class UncomparedTasks:
 
     Attributes
     ----------
-    why : dict of str to str
+    why : dict of str to Reason
         By task, what is missing and where.
     of : int
         How many tasks there are with those that were compared.
     """
 
-    why: Mapping[str, str]
+    why: Mapping[str, Reason]
     of: int
     kind: str = field(default="uncompared tasks", init=False)
 
@@ -62,8 +140,12 @@ class UncomparedTasks:
 
     def to_text(self) -> str:
         """A sentence for readers, with the reason of each of the first tasks."""
-        reasons = shortened([f"{name} ({why})" for name, why in self.why.items()], _MOST_NAMED)
+        reasons = shortened([f"{name} ({why.to_text()})" for name, why in self.why.items()], _MOST_NAMED)
         return f"{len(self.why)} of {counted(self.of, 'task')} not compared: {reasons}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, for JSON, each reason as a text."""
+        return {"why": {name: why.to_text() for name, why in self.why.items()}, "of": self.of, "kind": self.kind}
 
 
 @dataclass(frozen=True)
@@ -100,8 +182,33 @@ Gap = UncomparedTasks | UnpairedQuestions
 Doubt = SameRun | Gap
 
 
-def missing_of(warnings: Iterable[object], sections: Iterable[Section]) -> tuple[str, ...]:
-    """What was not compared and may break a condition, in sentences; empty where nothing is missing.
+def warning_dict(warning: DataclassInstance) -> dict[str, Any]:
+    """A warning's fields by name, for JSON."""
+    return warning.to_dict() if isinstance(warning, UncomparedTasks) else asdict(warning)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a comparison of two runs lacks and a condition may depend on.
+
+    Attributes
+    ----------
+    what : UncomparedTasks, UnpairedQuestions or OddScores
+    run : str
+        Of many runs, the one that is compared with the reference.
+    """
+
+    what: Gap | OddScores
+    run: str = ""
+
+    def to_lines(self) -> Iterator[str]:
+        """A sentence for each thing that is missing, without a full stop."""
+        found = self.what.clauses if isinstance(self.what, OddScores) else (self.what.to_text(),)
+        yield from (f"{self.run}: {text}" if self.run else text for text in found)
+
+
+def missing_of(warnings: Iterable[object], sections: Iterable[Section], run: str = "") -> tuple[Missing, ...]:
+    """What was not compared and may break a condition; empty where nothing is missing.
 
     Parameters
     ----------
@@ -109,31 +216,34 @@ def missing_of(warnings: Iterable[object], sections: Iterable[Section]) -> tuple
         Of them only gaps count.
     sections : iterable of Section
         Those that the verdict is about.
+    run : str
+        As of `Missing`.
     """
-    return (
-        *(item.to_text() for item in warnings if isinstance(item, UncomparedTasks)),
-        *(item.to_text() for item in warnings if isinstance(item, UnpairedQuestions) and item.lost),
-        *(
-            clause
-            for section in sections
-            if section.odd_scores is not None and section.decides_nothing
-            for clause in section.odd_scores.clauses
-        ),
-    )
+    found: list[Gap | OddScores] = [item for item in warnings if isinstance(item, UncomparedTasks)]
+    found += [item for item in warnings if isinstance(item, UnpairedQuestions) and item.lost]
+    found += [item.odd_scores for item in sections if item.odd_scores is not None and item.decides_nothing]
+    return tuple(Missing(item, run) for item in found)
 
 
-def incomplete(missing: Sequence[str]) -> InputError:
+def incomplete(missing: Sequence[Missing]) -> InputError:
     """The error of conditions that what is missing might break.
 
     Parameters
     ----------
-    missing : sequence of str
+    missing : sequence of Missing
         See `missing_of`.
     """
+    lacking = "; ".join(line for item in missing for line in item.to_lines())
     return InputError(
-        f"the comparison is incomplete, and what it lacks may break a condition: {'; '.join(missing)}",
+        f"the comparison is incomplete, and what it lacks may break a condition: {lacking}",
         do="evaluate again, or judge what there is: consistency compare --missing ignore",
     )
+
+
+def same_run(first: Run, second: Run) -> bool:
+    """Whether both were read from the same files."""
+    one, two = ({scores.source.resolve() for scores in run.tasks.values()} for run in (first, second))
+    return one == two
 
 
 def check_not_itself(warnings: Iterable[object], path: str | Path) -> None:
@@ -161,7 +271,7 @@ def uncompared_tasks(
     runs: Mapping[str, Run],
     compared: Collection[str],
     without_partner: Iterable[str],
-    unpaired: Mapping[str, str],
+    unpaired: Mapping[str, Reason],
     *,
     of: int,
     every: bool = True,
@@ -176,8 +286,8 @@ def uncompared_tasks(
         Names of the tasks that were compared, in any of the runs.
     without_partner : iterable of str
         Tasks of the first run that another lacks.
-    unpaired : dict of str to str
-        Tasks that both hold and that could not be compared, each with the reason.
+    unpaired : dict of str to Reason
+        Tasks that both hold and that could not be compared.
     of : int
         How many tasks were compared.
     every : bool
@@ -191,34 +301,26 @@ def uncompared_tasks(
     bare = {_bare(name) for name in compared}
     unread = {name: dict(_unread(run.selection)) if every else {} for name, run in runs.items()}
     held = {_bare(task) for run in runs.values() for task in run.tasks}
-    others = [*unread][1:]
-    why: dict[str, str] = {}
+    why: dict[str, Reason] = {}
     for name, found in unread.items():
-        for task, reason in found.items():
+        for task, file in found.items():
             # A task whose samples were never kept is none of the log.
-            if task not in bare and (reason != _NO_SAMPLES or task in held):
-                why.setdefault(task, f"{name}: {reason}")
+            if task not in bare and (file is not None or task in held):
+                why.setdefault(task, Unread(name, file))
     if every:
         first, run = next(iter(runs.items()))
-        why |= {item.path.name: f"{first}: {_told(item)}" for item in run.selection.left_out if item.is_damaged}
+        why |= {item.path.name: Unread(first, item) for item in run.selection.left_out if item.is_damaged}
     known = {_bare(name) for name in why}
-    further = {**dict.fromkeys(without_partner, f"not in {shortened(others)}"), **unpaired}
+    _, *others = runs
+    further = {**dict.fromkeys(without_partner, LackedBy(tuple(others))), **unpaired}
     why |= {name: reason for name, reason in further.items() if _bare(name) not in known}
     return UncomparedTasks(dict(sorted(why.items())), of + len(why)) if why else None
 
 
-def _unread(selection: Selection) -> Iterator[tuple[str, str]]:
-    """The tasks whose samples could not be read, each with the file and its line."""
-    for item in selection.left_out:
-        if item.task:
-            yield item.task, _told(item)
-    for task in selection.without_samples:
-        yield task, _NO_SAMPLES
-
-
-def _told(item: LeftOut) -> str:
-    """A file that could not be read, with its line, and why."""
-    return f"{item.path}{f':{item.line}' if item.line else ''}: {item.problem}"
+def _unread(selection: Selection) -> Iterator[tuple[str, LeftOut | None]]:
+    """The tasks whose samples could not be read, each with the file, if there is one."""
+    yield from ((item.task, item) for item in selection.left_out if item.task)
+    yield from ((task, None) for task in selection.without_samples)
 
 
 def _bare(name: str) -> str:

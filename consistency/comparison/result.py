@@ -10,9 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from consistency.comparison.beside import Beside
 from consistency.comparison.changed_most import ChangedMost, changed_most
 from consistency.comparison.clusters import Clusters
-from consistency.comparison.gaps import Doubt, Gap, UncomparedTasks, UnpairedQuestions, missing_of
+from consistency.comparison.gaps import (
+    Doubt,
+    Gap,
+    Missing,
+    NoneInCommon,
+    OtherReason,
+    Reason,
+    UncomparedTasks,
+    UnpairedQuestions,
+    missing_of,
+    warning_dict,
+)
 from consistency.comparison.identical import IdenticalLogprobs
 from consistency.comparison.numbers import digits_of, points, points_interval
 from consistency.comparison.over_rotations import rotation_lines
@@ -41,9 +53,9 @@ from consistency.comparison.sentences import (
     told_change,
     undefined_notes,
 )
-from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, run_notes, settings_clause
+from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, run_notes
 from consistency.comparison.slice_result import Slices
-from consistency.comparison.truncation import TruncatedPrompts, length_clause
+from consistency.comparison.truncation import TruncatedPrompts, unknown_cuts
 from consistency.comparison.views import Drawn, function_of
 from consistency.logs.folders import Selection
 from consistency.logs.run_config import RunConfig, limit_lines, programs, was_limited
@@ -69,14 +81,13 @@ class UnpairedTask:
     dropped: Mapping[str, int]
 
     @property
-    def reasons(self) -> str:
+    def reason(self) -> NoneInCommon:
         """Why its questions were left out."""
-        reasons = ", ".join(f"{count} {reason}" for reason, count in self.dropped.items())
-        return f"no question in common ({reasons})"
+        return NoneInCommon(self.dropped)
 
     def to_text(self) -> str:
         """The task, and why its questions were left out."""
-        return f"{self.task}: {self.reasons}"
+        return f"{self.task}: {self.reason.to_text()}"
 
 
 @dataclass(frozen=True)
@@ -213,12 +224,20 @@ or SelectionBias
         return doubted(conclusions_of(self.pools, self.by_task, self.margin), [*lacking, *self.doubts], odd)
 
     @property
+    def beside(self) -> Beside:
+        """What else than the models may have moved the numbers; gaps are in `warnings`."""
+        return Beside(
+            self.settings,
+            next((item for item in self.warnings if isinstance(item, IdenticalLogprobs)), None),
+            next((item for item in self.warnings if isinstance(item, UnexplainedPrompts)), None),
+            next((item for item in self.warnings if isinstance(item, TruncatedPrompts)), None),
+            unknown_cuts(self.settings, (self.before, self.after)),
+        )
+
+    @property
     def doubts(self) -> tuple[str, ...]:
-        """What else than the models may have moved the numbers, as clauses of the verdict; gaps are in `warnings`."""
-        unexplained = any(isinstance(item, UnexplainedPrompts) for item in self.warnings)
-        found = [item.clause for item in self.warnings if isinstance(item, IdenticalLogprobs | TruncatedPrompts)]
-        lengths = length_clause(self.settings, (self.before, self.after))
-        return (*filter(None, [*found, lengths, settings_clause(self.settings, unexplained=unexplained)]),)
+        """What else than the models may have moved the numbers, as clauses of the verdict."""
+        return self.beside.doubts
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
@@ -226,9 +245,9 @@ or SelectionBias
         return tuple(item for item in self.warnings if isinstance(item, Gap))
 
     @property
-    def not_compared(self) -> Mapping[str, str]:
+    def not_compared(self) -> Mapping[str, Reason]:
         """The tasks of either run that were not compared, each with the reason."""
-        found = dict.fromkeys(self.names.only_after, "only in the run after")
+        found: dict[str, Reason] = dict.fromkeys(self.names.only_after, OtherReason.ONLY_AFTER)
         return found | {
             name: why for gap in self.gaps if isinstance(gap, UncomparedTasks) for name, why in gap.why.items()
         }
@@ -258,8 +277,8 @@ or SelectionBias
             yield from section.odd_scores.clauses
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """What was not compared and may break a condition, in sentences; empty where all was compared."""
+    def missing(self) -> tuple[Missing, ...]:
+        """What was not compared and may break a condition; empty where all was compared."""
         return missing_of(self.warnings, self.pools)
 
     @property
@@ -393,7 +412,7 @@ or SelectionBias
             "unpaired": [asdict(item) for item in self.unpaired],
             "task_names": asdict(self.names),
             "settings": [asdict(item) for item in self.settings],
-            "warnings": [asdict(item) for item in self.warnings],
+            "warnings": [warning_dict(item) for item in self.warnings],
             "verdict": self.verdict,
             "signature": self.signature,
         }

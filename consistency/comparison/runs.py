@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from consistency.comparison.beside import Beside
 from consistency.comparison.gaps import Doubt
 from consistency.comparison.result import TaskNames
 from consistency.errors import InputError
@@ -33,8 +34,8 @@ class ComparedRun:
         Which run of the log was read.
     sources : dict of str to Path
         By task, the samples file.
-    doubts : tuple of str
-        What else than the models may have moved the numbers beside the reference, as clauses of the verdict; empty elsewhere.
+    beside : Beside
+        What else than the models may have moved the numbers beside the reference; empty elsewhere.
     warnings : tuple of SameRun, UncomparedTasks or UnpairedQuestions
         What its comparison with the reference lacks; empty elsewhere.
     """
@@ -44,8 +45,13 @@ class ComparedRun:
     config: RunConfig
     selection: Selection
     sources: Mapping[str, Path]
-    doubts: tuple[str, ...] = ()
+    beside: Beside = field(default_factory=Beside)
     warnings: tuple[Doubt, ...] = ()
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What else than the models may have moved the numbers, as clauses of the verdict."""
+        return self.beside.doubts
 
     @classmethod
     def of(cls, label: str, run: Run) -> ComparedRun:
@@ -93,12 +99,6 @@ def read_both(
         if all(dated) and first.path == second.path:
             raise InputError("one run compared with itself", do="name both runs: --run twice", path=first.path)
     return first, second
-
-
-def same_run(first: Run, second: Run) -> bool:
-    """Whether both were read from the same files."""
-    one, two = ({scores.source.resolve() for scores in run.tasks.values()} for run in (first, second))
-    return one == two
 
 
 def comparable(scores: Scores, score: str) -> Scores:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from consistency.comparison.changed_most import change_among
+from consistency.comparison.names import short_names
 from consistency.comparison.numbers import digits_of, interval, listed_changes, points, points_interval
 from consistency.comparison.odd_scores import OddScores
 from consistency.comparison.pairing import Dropped
@@ -20,13 +21,12 @@ from consistency.statistics.hypotheses import minimum_detectable_effect, no_chan
 from consistency.statistics.intervals import at_confidence
 from consistency.statistics.power import fewest_questions, power_of_flips, questions_near
 from consistency.statistics.selection_bias import Shift
-from consistency.support.terminal import cut_in_middle
 from consistency.support.text import counted, decimal, of_points, p_equals, shortened
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
-# Of a sentence: tasks that are named, and columns of a name.
-_MOST_TASKS, _LONGEST_NAME = 3, 28
+# Of a sentence: tasks that are named.
+_MOST_TASKS = 3
 # A smaller share of answers that moved between options is not worth a line.
 _WORTH_MOVING = 0.02
 # From this share the verdict itself says so, at the same level.
@@ -183,11 +183,6 @@ class Concluded(ABC):
         return " ".join(self.verdicts)
 
 
-def short_name(name: str) -> str:
-    """A name as it stands in a sentence: of a long one the middle is left out."""
-    return cut_in_middle(name, _LONGEST_NAME)
-
-
 def ended(clauses: Sequence[str]) -> tuple[str, ...]:
     """The clauses of a sentence with its full stop behind the last."""
     *most, last = clauses
@@ -217,10 +212,10 @@ def conclusions_of(
     found = []
     for pool in pools:
         if not any(pool is other for other in together):
-            clauses = conclusion(pool, 100 * margin, [tasks[name] for name in pool.tasks if name in tasks])
+            clauses = conclusion(pool, 100 * margin, [tasks[name] for name in pool.tasks if name in tasks], tasks)
             first, *rest = clauses
-            found.append(clauses if len(pools) == 1 else (f"{short_name(pool.name)}: {first}", *rest))
-    return (*found, _metrics_conclusion(together)) if together else tuple(found)
+            found.append(clauses if len(pools) == 1 else (f"{short_names([pool.name], tasks)[0]}: {first}", *rest))
+    return (*found, _metrics_conclusion(together, tasks)) if together else tuple(found)
 
 
 def doubted(
@@ -253,7 +248,7 @@ def doubted(
     return (first, (f"{doubt[0].upper()}{doubt[1:]}", *clauses[1:]), *others)
 
 
-def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) -> tuple[str, ...]:
+def conclusion(section: Section, limit: float, tasks: Sequence[Section], names: Collection[str]) -> tuple[str, ...]:
     """What happened to accuracy, or to the first metric, in which tasks, and how many answers stayed, by clauses.
 
     Parameters
@@ -263,6 +258,8 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
         The largest change that counts as none, in points.
     tasks : sequence of Section
         Those that it pools.
+    names : collection of str
+        Of all compared tasks.
 
     Returns
     -------
@@ -278,7 +275,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
     # The interval and the exact test agree but at the border: both must speak for a change.
     moved = change.excludes_zero and section.sign_flip_p is not None and section.sign_flip_p < ALPHA
     changed = _changed(tasks, ALPHA if moved else ALPHA_OF_TASKS)
-    in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed, len(tasks))}"
+    in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed, len(tasks), names)}"
     if moved:
         turned = "rose" if change.value > 0 else "fell"
         within = f", which is within {of_points(limit)}" if small else ""
@@ -312,9 +309,8 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section] = ()) ->
             clauses.append(power)
     unsure = [task for task in _changed(tasks, ALPHA) if task not in changed]
     if unsure:
-        clauses.append(
-            f"less surely, with p (Holm) from {_p_bound(ALPHA_OF_TASKS)} to {_p_bound(ALPHA)}: {_listed(unsure, len(tasks))}"
-        )
+        less = f"less surely, with p (Holm) from {_p_bound(ALPHA_OF_TASKS)} to {_p_bound(ALPHA)}"
+        clauses.append(f"{less}: {_listed(unsure, len(tasks), names)}")
     differ = section.heterogeneity_p
     if not changed and differ is not None and differ < (ALPHA if moved else ALPHA_OF_DIFFERENCES):
         clauses.append(f"the tasks change differently ({p_equals(differ)}){_macro(section)}")
@@ -379,10 +375,12 @@ def _change(task: Section) -> float:
     return task.estimates["delta_accuracy"].value or 0.0
 
 
-def _listed(tasks: Sequence[Section], of: int) -> str:
+def _listed(tasks: Sequence[Section], of: int, names: Collection[str]) -> str:
     """The tasks that fell most, then those that rose, each with its change and the interval that tables of so many tasks have."""
-    named = [(short_name(task.name), change_among(task, of)) for task in tasks[:_MOST_TASKS]]
-    return listed_changes(named, len(tasks), "task")
+    shown = tasks[:_MOST_TASKS]
+    changes = [change_among(task, of) for task in shown]
+    short = short_names([task.name for task in shown], names)
+    return listed_changes([*zip(short, changes, strict=True)], len(tasks), "task")
 
 
 def _macro(section: Section) -> str:
@@ -447,7 +445,7 @@ def ways(changes: Sequence[MetricChange]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
-def _metrics_conclusion(sections: Sequence[Section]) -> tuple[str, ...]:
+def _metrics_conclusion(sections: Sequence[Section], tasks: Collection[str]) -> tuple[str, ...]:
     """What happened to the first metrics of many tasks whose answers are not right or wrong, by intervals that hold together."""
     first = {section.name: _first_metric(section) for section in sections}
     each = 1 - ALPHA / len(first)
@@ -460,7 +458,7 @@ def _metrics_conclusion(sections: Sequence[Section]) -> tuple[str, ...]:
     moved = ways(list(found.values()))
     if not moved:
         return f"No change of the metrics in {len(first)} tasks distinguishable from chance", f"by {together}"
-    named = [short_name(name) for name, metric in found.items() if metric.is_sure]
+    named = short_names([name for name, metric in found.items() if metric.is_sure], tasks)
     return f"Of the changes of metrics in {len(first)} tasks {moved}: {shortened(named, _MOST_TASKS)}", f"by {together}"
 
 

@@ -118,22 +118,46 @@ def truncated_prompts(first: Run, second: Run, compared: Mapping[str, str]) -> T
     )
 
 
-def length_clause(settings: Sequence[SettingDifference], runs: Sequence[RunConfig]) -> str:
-    """What a verdict says where two models read other lengths, and a log does not say whether prompts were cut; else empty.
+@dataclass(frozen=True)
+class UnknownCuts:
+    """Two models that read other lengths, where a log does not say whether prompts were cut.
+
+    Attributes
+    ----------
+    setting : str
+        Which says how long a prompt may be.
+    before, after : str
+        Its values.
+    silent : tuple of str
+        Which of the logs do not say it: "before", "after".
+    """
+
+    setting: str
+    before: str
+    after: str
+    silent: tuple[str, ...]
+
+    @property
+    def clause(self) -> str:
+        """What a verdict says of it."""
+        logs = "the logs do not say" if len(self.silent) == 2 else f"the log {self.silent[0]} does not say"
+        return f"{self.setting} differs ({self.before} → {self.after}), and {logs} whether prompts were cut"
+
+
+def unknown_cuts(settings: Sequence[SettingDifference], runs: Sequence[RunConfig]) -> UnknownCuts | None:
+    """What is not known of cut prompts where two models read other lengths; None where they do not, or both logs say it.
 
     Examples
     --------
     >>> shorter = SettingDifference("max_length", "2048", "128", (), "tokens")
-    >>> length_clause([shorter], [RunConfig(), RunConfig()])
+    >>> unknown_cuts([shorter], [RunConfig(), RunConfig()]).clause
     'max_length differs (2048 → 128), and the logs do not say whether prompts were cut'
     """
     found = next((item for item in settings if item.setting in _LENGTHS), None)
-    silent = [when for when, config in zip(("before", "after"), runs, strict=True) if not says_cuts(config)]
+    silent = tuple(when for when, config in zip(("before", "after"), runs, strict=True) if not says_cuts(config))
     if found is None or not silent:
-        return ""
-    logs = "the logs do not say" if len(silent) == 2 else f"the log {silent[0]} does not say"
-    name = found.setting.removeprefix("model_args.")
-    return f"{name} differs ({found.before} → {found.after}), and {logs} whether prompts were cut"
+        return None
+    return UnknownCuts(found.setting.removeprefix("model_args."), found.before, found.after, silent)
 
 
 def _named(found: CutPrompts | None, when: str) -> dict[str, Any]:

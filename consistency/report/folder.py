@@ -63,14 +63,25 @@ class DraftedReport:
         gate: Gate | None = None,
         decided: Mapping[str, Any] | None = None,
         *,
-        noise: Sequence[str] = (),
+        further: Sequence[Section] = (),
         single_file: bool = False,
     ) -> None:
-        """Write the rest, with what a gate decided (as plain data `gate.json`) and a section of noise: see `write_files`."""
+        """Write the rest: see `write_files`.
+
+        Parameters
+        ----------
+        gate : Gate, optional
+            What a gate decided.
+        decided : mapping, optional
+            The same as plain data, for `gate.json`.
+        further : sequence of Section
+            Sections that come behind the first.
+        single_file : bool
+            As of `write_files`.
+        """
         if decided:
             (self.folder / "gate.json").write_text(pretty_json(decided), encoding="utf-8")
         sections = self.report.sections
-        further = (Section("noise", "The noise of two runs", tuple(noise)),) if noise else ()
         with gc_disabled():
             write_files(
                 replace(self.report, gate=gate, sections=(*sections[:1], *further, *sections[1:])),

@@ -494,6 +494,13 @@ _TERMS = (
         _GATE,
     ),
     Term(
+        "not judged",
+        "A condition that does not hold for what was compared, while something else was not compared and may break it (exit "
+        "code 2).",
+        ("incomplete",),
+        _GATE,
+    ),
+    Term(
         "keep their answer", "Questions to which both runs give the same answer, right or wrong.", (), _MEASURES
     ),
     Term(

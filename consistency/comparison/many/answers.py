@@ -9,20 +9,28 @@ from pathlib import Path
 
 import numpy as np
 
+from consistency.comparison.beside import Beside
 from consistency.comparison.clusters import AUTO, Clusters, ItemClusters, find_clusters
 from consistency.comparison.filters import by_filter, choose_filters, pair_filters
-from consistency.comparison.gaps import Doubt, SameRun, limits_of, uncompared_tasks, unpaired_questions
-from consistency.comparison.identical import identical_logprobs
+from consistency.comparison.gaps import (
+    NoneInCommon,
+    OtherFilter,
+    OtherReason,
+    Reason,
+    SameRun,
+    limits_of,
+    same_run,
+    uncompared_tasks,
+    unpaired_questions,
+)
 from consistency.comparison.items import accuracy_metric, unreadable
 from consistency.comparison.labelled import Labelled, by_label
 from consistency.comparison.many.metrics import MetricChanges
 from consistency.comparison.many.values import Turned
 from consistency.comparison.metric_changes import metric_changes
 from consistency.comparison.pairing import Pairs, notes_of, pair
-from consistency.comparison.runs import ComparedRun, common_tasks, comparable, matched_names, same_kind, same_run
+from consistency.comparison.runs import ComparedRun, common_tasks, comparable, matched_names, same_kind
 from consistency.comparison.section import MetricChange
-from consistency.comparison.settings import setting_differences, settings_clause, unexplained_prompts
-from consistency.comparison.truncation import length_clause, truncated_prompts
 from consistency.errors import InputError
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
@@ -179,6 +187,117 @@ class _Task:
     metrics: dict[int, Mapping[str, MetricChange]] = field(default_factory=dict)
 
 
+@dataclass(eq=False)
+class _Reading:
+    """A reference and how runs are paired with it, and what is known of its tasks while they are read.
+
+    Attributes
+    ----------
+    base : Run
+        The reference.
+    score, cluster, filter_name
+        As of `read_answers`.
+    tasks : dict of str to _Task
+        Those of the reference that a run answered.
+    """
+
+    base: Run
+    score: str
+    cluster: str
+    filter_name: str | None
+    tasks: dict[str, _Task] = field(default_factory=dict)
+
+    def add(self, number: int, label: str, run: Run) -> tuple[ComparedRun, list[str]]:
+        """Keep a run's answers; the run with its doubts and with what it lacks, and what a reader must know of it.
+
+        Raises
+        ------
+        InputError
+            If it has no question in common with the reference.
+        """
+        base = self.base
+        filtered = choose_filters(base, run, self.filter_name)
+        chosen = common_tasks(filtered.before, filtered.after)
+        matched = matched_names(filtered.before, filtered.after, chosen)
+        notes = [
+            *run.selection.to_lines(),
+            *(f"{name} is compared with its {other}" for name, other in matched.renamed.items()),
+            *([f"the reference lacks {shortened(matched.only_after)}"] if matched.only_after else []),
+        ]
+        paired: dict[str, Pairs] = {}
+        unpaired: dict[str, Reason] = {}
+        for name, other in chosen.items():
+            sides: tuple[Scores, Scores] | None = (filtered.before.tasks[name], filtered.after.tasks[other])
+            if name != other:
+                renamed = pair_filters(by_filter(base)[name], by_filter(run)[other], self.filter_name)
+                sides = None if renamed is None else renamed[0]
+            found = OtherReason.NO_COMMON_FILTER if sides is None else self._pair(name, *sides)
+            if isinstance(found, Pairs):
+                paired[name] = found
+                notes += self._keep(number, name, found)
+            else:
+                unpaired[name] = found
+                notes.append(f"{name} is left out: {found.to_text()}")
+        if not paired:
+            raise InputError(
+                "no question in common with the reference", do="compare runs of the same tasks", path=run.path
+            )
+        names = {name: chosen[name] for name in paired}
+        beside = Beside.of(base, run, names, paired)
+        itself = same_run(base, run)
+        gaps = (
+            SameRun() if itself else None,
+            uncompared_tasks(
+                {"the reference": base, "the run": run},
+                [*names, *(other for name, other in names.items() if other != name)],
+                matched.only_before,
+                unpaired,
+                of=len(names),
+            ),
+            unpaired_questions(
+                {name: pairs.report for name, pairs in paired.items()},
+                limits_of(run.config, {name: len(filtered.after.tasks[other]) for name, other in names.items()}),
+            ),
+        )
+        if itself:
+            notes.append("it and the reference are one run, compared with itself")
+        notes += [*beside.to_lines(), *notes_of({name: pairs.after for name, pairs in paired.items()})]
+        warnings = tuple(item for item in gaps if item is not None)
+        return replace(ComparedRun.of(label, run), beside=beside, warnings=warnings), notes
+
+    def _pair(self, name: str, before: Scores, after: Scores) -> Pairs | Reason:
+        """A task of the reference paired with a run's, or why it cannot be."""
+        task = self.tasks.get(name)
+        if task is not None and task.filter != before.filter:
+            return OtherFilter(before.filter, task.filter)
+        scores = comparable(before, self.score) if task is None else task.scores
+        pairs = pair(*same_kind(scores, comparable(after, self.score)))
+        if not len(pairs):
+            return NoneInCommon({why: dropped.count for why, dropped in pairs.report.dropped.items()})
+        if task is None:
+            self.tasks[name] = _Task(scores, before.filter, accuracy_metric(pairs))
+        return pairs
+
+    def _keep(self, number: int, name: str, pairs: Pairs) -> Iterator[str]:
+        """Keep which answers of a run are right, or its metrics where none is; a note where another metric says it."""
+        task, metric = self.tasks[name], accuracy_metric(pairs)
+        if metric is None and task.metric is None and not pairs.before.has_options:
+            task.metrics[number] = _of_metrics(name, pairs, self.cluster)
+            return
+        if metric != task.metric:
+            yield f"{name}: right by {metric or 'the best option'}, in other runs by {task.metric or 'the best option'}"
+        task.columns.append(
+            _Column(
+                number,
+                np.searchsorted(task.scores.doc_id, pairs.before.doc_id),
+                pairs.before.correct_by(metric),
+                pairs.after.correct_by(metric),
+                by_label(pairs) if pairs.before.has_options else None,
+                None if pairs.before.generations is None or pairs.after.generations is None else unreadable(pairs),
+            )
+        )
+
+
 def read_answers(
     reference: tuple[str, str | Path | Run],
     runs: Sequence[tuple[str, str | Path | Run]],
@@ -206,18 +325,16 @@ def read_answers(
         If a log cannot be read or has no question in common with the reference, or a task has no question that all runs answered.
     """
     base = _read(reference[1])
-    found: dict[str, _Task] = {}
+    reading = _Reading(base, score, cluster, filter_name)
     compared: list[ComparedRun] = []
     notes: dict[str, list[str]] = {}
-    doubts: dict[int, tuple[str, ...]] = {}
-    warned: dict[int, tuple[Doubt, ...]] = {}
     for number, (label, log) in enumerate(runs):
         progress("reading runs", number, len(runs))
-        run = _read(log)
-        compared.append(ComparedRun.of(label, run))
-        for note in _add(found, doubts, warned, number, base, run, score, filter_name, cluster):
+        run, told = reading.add(number, label, _read(log))
+        compared.append(run)
+        for note in told:
             notes.setdefault(note, []).append(label)
-        del run
+    found = reading.tasks
     labels = [label for label, _ in runs]
     paired = {name: pair(task.scores, task.scores) for name, task in found.items()}
     clusters, named = find_clusters(paired, cluster)
@@ -237,7 +354,7 @@ def read_answers(
         raise InputError("; ".join(left_out[:3]), do="compare runs of the same questions", path=base.path)
     return Answers(
         ComparedRun.of(reference[0], base),
-        tuple(replace(run, doubts=doubts[number], warnings=warned[number]) for number, run in enumerate(compared)),
+        tuple(compared),
         tuple(tasks),
         named,
         (
@@ -259,103 +376,6 @@ def _read(log: str | Path | Run) -> Run:
 
 def _whose(who: Sequence[str], labels: Sequence[str]) -> str:
     return "all runs" if len(who) == len(labels) > 1 else shortened(who)
-
-
-def _add(
-    found: dict[str, _Task],
-    doubts: dict[int, tuple[str, ...]],
-    warned: dict[int, tuple[Doubt, ...]],
-    number: int,
-    base: Run,
-    run: Run,
-    score: str,
-    filter_name: str | None,
-    cluster: str,
-) -> Iterator[str]:
-    """Pair one run with the reference and keep its answers and the doubts of it; what a reader must know of the run."""
-    yield from run.selection.to_lines()
-    filtered = choose_filters(base, run, filter_name)
-    chosen = common_tasks(filtered.before, filtered.after)
-    matched = matched_names(filtered.before, filtered.after, chosen)
-    yield from (f"{name} is compared with its {other}" for name, other in matched.renamed.items())
-    if matched.only_after:
-        yield f"the reference lacks {shortened(matched.only_after)}"
-    paired: dict[str, Pairs] = {}
-    unpaired: dict[str, str] = {}
-    for name, other in chosen.items():
-        sides = filtered.before.tasks[name], filtered.after.tasks[other]
-        if name != other:
-            renamed = pair_filters(by_filter(base)[name], by_filter(run)[other], filter_name)
-            if renamed is None:
-                unpaired[name] = "no filter in common"
-                yield f"{name} is left out: {unpaired[name]}"
-                continue
-            sides = renamed[0]
-        task = found.get(name)
-        if task is not None and task.filter != sides[0].filter:
-            unpaired[name] = f"under the filter {sides[0].filter}, in other runs under {task.filter}"
-            yield f"{name} is left out: {unpaired[name]}"
-            continue
-        scores = comparable(sides[0], score) if task is None else task.scores
-        pairs = pair(*same_kind(scores, comparable(sides[1], score)))
-        if not len(pairs):
-            reasons = ", ".join(f"{dropped.count} {why}" for why, dropped in pairs.report.dropped.items())
-            unpaired[name] = f"no question in common ({reasons})"
-            yield f"{name} is left out: {unpaired[name]}"
-            continue
-        paired[name] = pairs
-        metric = accuracy_metric(pairs)
-        if task is None:
-            task = found[name] = _Task(scores, sides[0].filter, metric)
-        if metric is None and task.metric is None and not pairs.before.has_options:
-            task.metrics[number] = _of_metrics(name, pairs, cluster)
-            continue
-        if metric != task.metric:
-            yield f"{name}: right by {metric or 'the best option'}, in other runs by {task.metric or 'the best option'}"
-        task.columns.append(
-            _Column(
-                number,
-                np.searchsorted(scores.doc_id, pairs.before.doc_id),
-                pairs.before.correct_by(metric),
-                pairs.after.correct_by(metric),
-                by_label(pairs) if pairs.before.has_options else None,
-                None if pairs.before.generations is None or pairs.after.generations is None else unreadable(pairs),
-            )
-        )
-    if not paired:
-        raise InputError("no question in common with the reference", do="compare runs of the same tasks", path=run.path)
-    first = replace(base, tasks={**base.tasks, **{name: pairs.before for name, pairs in paired.items()}})
-    second = replace(run, tasks={**run.tasks, **{chosen[name]: pairs.after for name, pairs in paired.items()}})
-    names = {name: chosen[name] for name in paired}
-    reports = {name: pairs.report for name, pairs in paired.items()}
-    settings = tuple(setting_differences(first, second, names, reports))
-    yield from (item.to_text() for item in settings)
-    unexplained, truncated = unexplained_prompts(settings, names, reports), truncated_prompts(first, second, names)
-    identical = None if same_run(first, second) else identical_logprobs(paired, first.config, second.config)
-    clauses = (
-        *(item.clause for item in (identical, truncated) if item is not None),
-        length_clause(settings, (first.config, second.config)),
-        settings_clause(settings, unexplained=unexplained is not None),
-    )
-    doubts[number] = tuple(filter(None, clauses))
-    gaps = (
-        SameRun() if same_run(first, second) else None,
-        uncompared_tasks(
-            {"the reference": base, "the run": run},
-            [*names, *(other for name, other in names.items() if other != name)],
-            matched.only_before,
-            unpaired,
-            of=len(names),
-        ),
-        unpaired_questions(
-            reports, limits_of(run.config, {name: len(filtered.after.tasks[other]) for name, other in names.items()})
-        ),
-    )
-    warned[number] = tuple(item for item in gaps if item is not None)
-    if same_run(first, second):
-        yield "it and the reference are one run, compared with itself"
-    yield from (item.to_text() for item in (identical, unexplained, truncated) if item is not None)
-    yield from notes_of({name: pairs.after for name, pairs in paired.items()})
 
 
 def _of_metrics(name: str, pairs: Pairs, cluster: str) -> dict[str, MetricChange]:

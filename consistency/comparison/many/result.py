@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from consistency.comparison.gaps import missing_of
+from consistency.comparison.gaps import Missing, missing_of, warning_dict
 from consistency.comparison.many import text
 from consistency.comparison.many.values import Change, ManyChanges
 from consistency.comparison.printed import Layout, conclusion_lines
@@ -34,13 +34,15 @@ class ManyComparison(ManyChanges, Concluded, Drawn):
         return tuple(text.conclusions(self))
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """What was not compared and may break a condition, in sentences; empty where all was compared."""
+    def missing(self) -> tuple[Missing, ...]:
+        """What was not compared and may break a condition; empty where all was compared."""
         return tuple(
-            f"{run.label}: {text}"
+            item
             for run in self.runs
-            for text in missing_of(
-                run.warnings, [found[run.label].section for found in self.pools.values() if run.label in found]
+            for item in missing_of(
+                run.warnings,
+                [found[run.label].section for found in self.pools.values() if run.label in found],
+                run.label,
             )
         )
 
@@ -159,5 +161,5 @@ def _run_dict(run: ComparedRun) -> dict[str, Any]:
         "model_args": run.config.model_args,
         "date": run.config.date,
         "lm_eval_version": run.config.lm_eval_version,
-        **({"warnings": [asdict(item) for item in run.warnings]} if run.warnings else {}),
+        **({"warnings": [warning_dict(item) for item in run.warnings]} if run.warnings else {}),
     }

@@ -7,10 +7,11 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 
 from consistency.comparison.many.metrics import MetricOfRun
 from consistency.comparison.many.values import Change, Judged, ManyChanges, Row, Trend, largest_first
+from consistency.comparison.names import short_names
 from consistency.comparison.numbers import digits_of, listed_changes, percent, points, points_interval
 from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.printed import Layout, conclusion_lines, metric_row
-from consistency.comparison.sentences import ALPHA, NOT_KNOWLEDGE, readability_clauses, short_name, ways
+from consistency.comparison.sentences import ALPHA, NOT_KNOWLEDGE, readability_clauses, ways
 from consistency.logs.run_config import model_name
 from consistency.statistics.estimates import Estimate
 from consistency.support.terminal import BETTER, PLAIN, WORSE, Column, cut_in_middle, fitted, lines_of
@@ -101,9 +102,10 @@ def _changed(found: ManyChanges) -> Iterator[str]:
         yield f"of {counted(unclear, 'run')} the change{together} is not distinguishable from chance"
     letters = [f"{label}: {clause}" for label, _, change in told if (clause := letters_clause(change.section))]
     yield from _first(letters, "run")
+    names = short_names([name for _, name, _ in found.unread], found.by_task)
     unread = [
-        f"{short_name(name)} of {label}: {', '.join(readability_clauses(change.section.readability, with_reasons=False))}"
-        for label, name, change in found.unread
+        f"{name} of {label}: {', '.join(readability_clauses(change.section.readability, with_reasons=False))}"
+        for name, (label, _, change) in zip(names, found.unread, strict=True)
         if change.section.readability is not None
     ]
     yield from _first(unread, "change")
@@ -111,11 +113,20 @@ def _changed(found: ManyChanges) -> Iterator[str]:
 
 def _named(found: ManyChanges, rows: Sequence[Row], noun: str) -> str:
     """The first changes with their intervals, and how many more there are."""
+    shown = rows[:_NAMED_CHANGES]
     named = [
-        (label if name == found.main else f"{short_name(name)} of {label}", change.simultaneous)
-        for label, name, change in rows[:_NAMED_CHANGES]
+        (f"{name} of {label}" if name else label, change.simultaneous)
+        for name, (label, _, change) in zip(_short(found, shown), shown, strict=True)
     ]
     return listed_changes(named, len(rows), noun)
+
+
+def _short(found: ManyChanges, rows: Sequence[Row]) -> list[str]:
+    """Of each change the task or the pool in a sentence; empty of the main one, which goes without saying."""
+    names = [name for _, name, _ in rows]
+    others = [name for name in names if name != found.main]
+    short = dict(zip(others, short_names(others, found.by_task), strict=True))
+    return [short.get(name, "") for name in names]
 
 
 def _first(clauses: Sequence[str], noun: str) -> Iterator[str]:
@@ -317,10 +328,9 @@ def pairs_note(found: ManyChanges) -> str:
 
 def border_note(found: ManyChanges) -> str:
     """Of which changes the p and the interval do not agree; empty where all do."""
+    rows = [row for row in found.rows() if (row[2].direction != 0) != (row[2].p_simultaneous < ALPHA)]
     apart = [
-        f"{label}{'' if name == found.main else f', {short_name(name)}'}"
-        for label, name, change in found.rows()
-        if (change.direction != 0) != (change.p_simultaneous < ALPHA)
+        label + (f", {name}" if name else "") for name, (label, _, _) in zip(_short(found, rows), rows, strict=True)
     ]
     if not apart:
         return ""

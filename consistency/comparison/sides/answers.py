@@ -10,11 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
+from consistency.comparison.beside import Beside
 from consistency.comparison.clusters import Clusters, ItemClusters, find_clusters
 from consistency.comparison.filters import by_filter, choose_filters
-from consistency.comparison.gaps import Doubt, limits_of, uncompared_tasks, unpaired_questions
+from consistency.comparison.gaps import (
+    Doubt,
+    LackedBy,
+    OtherReason,
+    Reason,
+    limits_of,
+    same_run,
+    uncompared_tasks,
+    unpaired_questions,
+)
 from consistency.comparison.groups import TaskGroup, read_groups
-from consistency.comparison.identical import identical_logprobs
 from consistency.comparison.pairing import (
     ONLY_FIRST,
     ONLY_SECOND,
@@ -25,15 +34,7 @@ from consistency.comparison.pairing import (
     notes_of,
     pair,
 )
-from consistency.comparison.runs import ComparedRun, common_tasks, comparable, same_kind, same_run
-from consistency.comparison.settings import (
-    SettingDifference,
-    leading,
-    setting_differences,
-    settings_clause,
-    unexplained_prompts,
-)
-from consistency.comparison.truncation import length_clause, truncated_prompts
+from consistency.comparison.runs import ComparedRun, common_tasks, comparable, same_kind
 from consistency.errors import InputError
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
@@ -96,8 +97,10 @@ class Answers:
     clusters : tuple of Clusters
     notes : tuple of str
         What a reader must know before the numbers.
-    doubts : tuple of str
-        Which of this may have moved the numbers, as clauses of the verdict.
+    beside : dict of str to Beside
+        By run, what differs between it and the first one before; those before come first.
+    copies : tuple of tuple of str
+        Two runs of a side each whose scores are the same to the last bit.
     warnings : tuple of UncomparedTasks or UnpairedQuestions
         What was not compared.
     """
@@ -107,27 +110,9 @@ class Answers:
     groups: tuple[TaskGroup, ...] = ()
     clusters: tuple[Clusters, ...] = ()
     notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    beside: Mapping[str, Beside] = field(default_factory=dict)
+    copies: tuple[tuple[str, str], ...] = ()
     warnings: tuple[Doubt, ...] = ()
-
-
-@dataclass(frozen=True)
-class Beside:
-    """What differs between a run and the first one before, and may have moved the numbers.
-
-    Attributes
-    ----------
-    settings : tuple of SettingDifference
-        Of prompts, questions, tasks or scoring.
-    unexplained : bool
-        Whether prompts differ for no reason that the logs name.
-    clauses : tuple of str
-        What else, as clauses of a verdict.
-    """
-
-    settings: tuple[SettingDifference, ...] = ()
-    unexplained: bool = False
-    clauses: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -153,6 +138,39 @@ class _Task:
         explained = max(int(known.sum()) - len(rows) - otherwise, 0)
         counts = {ONLY_FIRST: explained, "not answered by all runs": len(self.scores) - len(rows) - explained}
         return PairingReport(len(rows), dropped={why: Dropped(count, ()) for why, count in counts.items() if count})
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """The first run and how others are paired with it, and its tasks; attributes as of `read_sides`."""
+
+    first: Run
+    score: str
+    filter_name: str | None
+    tasks: Mapping[str, _Task]
+
+    def add(self, name: str, run: Run) -> tuple[Beside, list[str]]:
+        """Keep a run's answers; what else may have moved its numbers beside the first, and what a reader must know of both."""
+        filtered, found = choose_filters(self.first, run, self.filter_name), self.tasks
+        chosen = {
+            task: other
+            for task, other in common_tasks(filtered.before, filtered.after).items()
+            if task in found and filtered.before.tasks[task].filter == found[task].scores.filter
+        }
+        notes: list[str] = []
+        paired: dict[str, Pairs] = {}
+        for task, other in chosen.items():
+            pairs = pair(*same_kind(found[task].scores, comparable(filtered.after.tasks[other], self.score)))
+            if task != other:
+                notes.append(f"{task} is compared with {other}")
+            notes += [f"{task}: {dropped.count} {reason}" for reason, dropped in pairs.report.dropped.items()]
+            if len(pairs):
+                paired[task] = found[task].others[name] = pairs
+        sizes = {task: len(filtered.after.tasks[chosen[task]]) for task in paired}
+        for task, limit in limits_of(run.config, sizes).items():
+            found[task].limits[name] = limit
+        beside = Beside.of(self.first, run, {task: chosen[task] for task in paired}, paired)
+        return beside, [*notes, *beside.to_lines()]
 
 
 def read_sides(
@@ -189,8 +207,10 @@ def read_sides(
     }
     said: dict[str, list[str]] = {}
     beside = {first_name: Beside()}
+    reading = _Reading(first, score, filter_name, found)
     for name, run in others:
-        for note in _add(found, beside, name, first, run, score, filter_name):
+        beside[name], told = reading.add(name, run)
+        for note in told:
             said.setdefault(note, []).append(name)
     notes += [f"{shortened(names)} beside {first_name}: {note}" for note, names in said.items()]
     odd: dict[str, list[str]] = {}
@@ -199,20 +219,20 @@ def read_sides(
             odd.setdefault(note, []).append(name)
     notes += [f"{shortened(names)}: {note}" for note, names in odd.items()]
     tasks: dict[str, TaskRuns] = {}
-    unpaired: dict[str, str] = {}
+    unpaired: dict[str, Reason] = {}
     reports: dict[str, PairingReport] = {}
     for name, task in found.items():
         lacking = [other for other, _ in others if other not in task.others]
         if lacking:
-            unpaired[name] = f"not in {shortened(lacking)}"
-            notes.append(f"{name} is left out: {unpaired[name]}")
+            unpaired[name] = LackedBy(tuple(lacking))
+            notes.append(f"{name} is left out: {unpaired[name].to_text()}")
             continue
         rows = np.flatnonzero(
             np.logical_and.reduce([np.isin(task.scores.doc_id, p.before.doc_id) for p in task.others.values()])
         )
         if not len(rows):
-            unpaired[name] = "no question that all runs answered"
-            notes.append(f"{name} is left out: {unpaired[name]}")
+            unpaired[name] = OtherReason.ANSWERED_BY_SOME
+            notes.append(f"{name} is left out: {unpaired[name].to_text()}")
             continue
         tasks[name] = _aligned(task, rows, len(before))
         reports[name] = task.left_out(rows)
@@ -222,8 +242,8 @@ def read_sides(
                 f"{name}: {counted(len(task.scores) - len(rows), 'question')} of {len(task.scores)} left out for all runs: "
                 f"{shortened(short, 3)}"
             )
-    copies = [f"{both} are the same to the last bit: they do not show how runs differ" for both in _identical(tasks)]
-    notes += copies
+    copies = tuple(_identical(tasks))
+    notes += copies_clauses(copies)
     if not tasks:
         raise InputError(
             "; ".join(notes[-3:]) or "no task in common",
@@ -236,58 +256,27 @@ def read_sides(
     tasks = {name: replace(task, clusters=labels.get(name)) for name, task in tasks.items()}
     sized = {name: task.asked for name, task in tasks.items()}
     groups = read_groups(first.config, sized, {name: task.before[0].filter for name, task in tasks.items()})
-    told = [ComparedRun.of(name, run) for name, run in runs.items()]
+    compared = [ComparedRun.of(name, run) for name, run in runs.items()]
     limits = {name: min(found[name].limits.values()) for name in tasks if found[name].limits}
     gaps = (
         uncompared_tasks(runs, tasks, (), unpaired, of=len(tasks)),
         unpaired_questions(reports, limits),
     )
     return Answers(
-        (tuple(told[: len(before)]), tuple(told[len(before) :])),
+        (tuple(compared[: len(before)]), tuple(compared[len(before) :])),
         tasks,
         tuple(groups),
         clusters,
         (*notes, *(item.to_text() for item in clusters)),
-        (*doubts_of(beside, len(before)), *copies),
+        beside,
+        copies,
         tuple(item for item in gaps if item is not None),
     )
 
 
-def doubts_of(beside: Mapping[str, Beside], before: int) -> Iterator[str]:
-    """What may have moved the numbers beside the models: between the sides, and among the runs of a side.
-
-    Parameters
-    ----------
-    beside : mapping of str to Beside
-        By run, what differs between it and the first one; those before come first.
-    before : int
-        How many these are.
-    """
-    runs = list(beside.values())
-    sides = dict(zip(SIDES, (runs[:before], runs[before:]), strict=True))
-    every = list(dict.fromkeys(item for run in runs for item in run.settings))
-    between = [item for item in every if all(item in run.settings for run in sides["after"])]
-    unexplained = all(run.unexplained for run in sides["after"])
-    if clause := settings_clause(between, unexplained=unexplained):
-        yield clause
-    for side, found in sides.items():
-        counts = {item: sum(item in run.settings for run in found) for item in every}
-        differ = [
-            f"{item.setting} ({item.before} or {item.after})"
-            for item, count in counts.items()
-            if 0 < count < len(found)
-        ]
-        if 0 < sum(run.unexplained for run in found) < len(found) and not differ:
-            differ = ["prompts"]
-        if differ:
-            yield f"the runs {side} differ among themselves in {shortened(differ, 3)}"
-    named: dict[str, list[str]] = {}
-    for name, run in beside.items():
-        for clause in run.clauses:
-            named.setdefault(clause, []).append(name)
-    first, *_ = beside
-    for clause, names in named.items():
-        yield f"between {first} and {shortened(names, 3)} {clause}"
+def copies_clauses(copies: Sequence[tuple[str, str]]) -> list[str]:
+    """What a reader must know of runs that are copies of each other."""
+    return [f"{one} and {two} are the same to the last bit: they do not show how runs differ" for one, two in copies]
 
 
 def _held(found: Mapping[str, _Task], other: str | None) -> dict[str, Scores]:
@@ -331,57 +320,14 @@ def _plain(first: Run, runs: Mapping[str, Run], filter_name: str | None) -> Iter
     yield from choose_filters(first, last, filter_name).before.tasks.items()
 
 
-def _add(
-    found: Mapping[str, _Task],
-    beside: dict[str, Beside],
-    name: str,
-    first: Run,
-    run: Run,
-    score: str,
-    filter_name: str | None,
-) -> Iterator[str]:
-    """Pair one run with the first and keep its answers and the doubts of it; what a reader must know of the two."""
-    filtered = choose_filters(first, run, filter_name)
-    chosen = {
-        task: other
-        for task, other in common_tasks(filtered.before, filtered.after).items()
-        if task in found and filtered.before.tasks[task].filter == found[task].scores.filter
-    }
-    paired: dict[str, Pairs] = {}
-    for task, other in chosen.items():
-        pairs = pair(*same_kind(found[task].scores, comparable(filtered.after.tasks[other], score)))
-        if task != other:
-            yield f"{task} is compared with {other}"
-        for reason, dropped in pairs.report.dropped.items():
-            yield f"{task}: {dropped.count} {reason}"
-        if len(pairs):
-            paired[task] = found[task].others[name] = pairs
-    for task, limit in limits_of(
-        run.config, {task: len(filtered.after.tasks[chosen[task]]) for task in paired}
-    ).items():
-        found[task].limits[name] = limit
-    one = replace(first, tasks={**filtered.before.tasks, **{task: pairs.before for task, pairs in paired.items()}})
-    two = replace(run, tasks={**filtered.after.tasks, **{chosen[task]: pairs.after for task, pairs in paired.items()}})
-    names = {task: chosen[task] for task in paired}
-    reports = {task: pairs.report for task, pairs in paired.items()}
-    settings = tuple(setting_differences(one, two, names, reports))
-    yield from (item.to_text() for item in settings)
-    identical, truncated = identical_logprobs(paired, one.config, two.config), truncated_prompts(one, two, names)
-    unexplained = unexplained_prompts(settings, names, reports)
-    clauses = [item.clause for item in (identical, truncated) if item is not None]
-    clauses.append(length_clause(settings, (one.config, two.config)))
-    beside[name] = Beside(tuple(leading(settings)), unexplained is not None, tuple(filter(None, clauses)))
-    yield from (item.to_text() for item in (identical, unexplained, truncated) if item is not None)
-
-
-def _identical(tasks: Mapping[str, TaskRuns]) -> Iterator[str]:
+def _identical(tasks: Mapping[str, TaskRuns]) -> Iterator[tuple[str, str]]:
     """Two runs of a side whose scores are all the same: copies, or answers of a cache."""
     scored = [task for task in tasks.values() if task.has_options]
     for side in SIDES:
         answers: list[tuple[Scores, ...]] = [getattr(task, side) for task in scored]
         for one, two in combinations(range(len(answers[0]) if answers else 0), 2):
             if all(np.array_equal(runs[one].logprobs, runs[two].logprobs, equal_nan=True) for runs in answers):
-                yield f"{side} {one + 1} and {side} {two + 1}"
+                yield f"{side} {one + 1}", f"{side} {two + 1}"
 
 
 def _aligned(task: _Task, rows: np.ndarray, before: int) -> TaskRuns:

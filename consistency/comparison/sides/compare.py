@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from consistency.comparison.beside import Beside
 from consistency.comparison.clusters import AUTO
 from consistency.comparison.compare import compare
 from consistency.comparison.gaps import Doubt
@@ -142,7 +143,8 @@ def compare_sides(
         task_sampling=task_sampling,
         clusters=answers.clusters,
         notes=(*answers.notes, *_uncompared(answers.tasks, measured)),
-        doubts=answers.doubts,
+        beside=answers.beside,
+        copies=answers.copies,
         warnings=answers.warnings,
     )
 
@@ -180,7 +182,8 @@ def _of_pair(found: Comparison) -> SideComparison:
         task_sampling=found.task_sampling,
         clusters=found.clusters,
         notes=found.notes,
-        doubts=found.doubts,
+        beside={"before 1": Beside(), "after 1": found.beside},
+        copies=(),
         warnings=tuple(item for item in found.warnings if isinstance(item, Doubt)),
         **by_kind,
     )

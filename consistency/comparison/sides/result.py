@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from consistency.comparison.beside import Beside
 from consistency.comparison.clusters import Clusters
-from consistency.comparison.gaps import Doubt, missing_of
+from consistency.comparison.gaps import Doubt, Missing, missing_of, warning_dict
+from consistency.comparison.names import short_names
 from consistency.comparison.printed import Layout, choice_note, conclusion_lines, correction_note, largest, task_lines
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section, TaskSampling
-from consistency.comparison.sentences import Concluded, conclusions_of, doubted, metric_lines, short_name, told_change
-from consistency.comparison.sides.answers import SIDES
+from consistency.comparison.sentences import Concluded, conclusions_of, doubted, metric_lines, told_change
+from consistency.comparison.sides.answers import SIDES, copies_clauses
 from consistency.comparison.sides.sections import SideSection
 from consistency.comparison.sides.text import (
+    doubts_of,
     measure_table,
     noise_table,
     run_lines,
@@ -73,8 +76,8 @@ class SideComparison(Concluded, Drawn):
         Questions that share something.
     notes : tuple of str
         What a reader must know before the numbers.
-    doubts : tuple of str
-        Which of this may have moved the numbers, as clauses of the verdict.
+    beside, copies
+        As of `Answers`.
     warnings : tuple of SameRun, UncomparedTasks or UnpairedQuestions
         What was not compared.
     """
@@ -90,7 +93,8 @@ class SideComparison(Concluded, Drawn):
     task_sampling: TaskSampling
     clusters: tuple[Clusters, ...] = ()
     notes: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    beside: Mapping[str, Beside] = field(default_factory=dict)
+    copies: tuple[tuple[str, str], ...] = ()
     warnings: tuple[Doubt, ...] = ()
     _plot = "sides_plot"
 
@@ -117,14 +121,32 @@ class SideComparison(Concluded, Drawn):
         return doubted(found, [*(item.clause for item in self.warnings), *self.doubts], odd)
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """What was not compared and may break a condition, in sentences; empty where all was compared."""
+    def doubts(self) -> tuple[str, ...]:
+        """What else than the models may have moved the numbers, as clauses of the verdict."""
+        before, after = self.runs
+        if len(before) == len(after) == 1:
+            return self.beside[after[0].label].doubts
+        return (*doubts_of(self.beside, len(before)), *copies_clauses(self.copies))
+
+    @property
+    def missing(self) -> tuple[Missing, ...]:
+        """What was not compared and may break a condition; empty where all was compared."""
         return missing_of(self.warnings, [pool.section for pool in self.pools])
 
     @property
-    def summaries(self) -> tuple[str, ...]:
+    def pool_summaries(self) -> tuple[tuple[str, ...], ...]:
         """Of each of `pools` its change with the estimator, how far its runs lie apart, and its change without letter bias."""
-        return tuple(line for pool in self.pools for line in summary(pool, named=len(self.pools) > 1))
+        names = self._pool_names if len(self.pools) > 1 else [""]
+        return tuple(tuple(summary(pool, name)) for pool, name in zip(self.pools, names, strict=True))
+
+    @property
+    def summaries(self) -> tuple[str, ...]:
+        """The `pool_summaries` in one."""
+        return tuple(line for lines in self.pool_summaries for line in lines)
+
+    @property
+    def _pool_names(self) -> list[str]:
+        return short_names([pool.section.name for pool in self.pools], self.by_task)
 
     def with_pools(self, tasks: Sequence[SideSection]) -> list[SideSection]:
         """Tasks, followed by what pools them: groups, scopes, metrics and all together."""
@@ -190,7 +212,7 @@ class SideComparison(Concluded, Drawn):
                 if (found := getattr(self, kind))
             },
             "notes": list(self.notes),
-            **({"warnings": [asdict(item) for item in self.warnings]} if self.warnings else {}),
+            **({"warnings": [warning_dict(item) for item in self.warnings]} if self.warnings else {}),
             "verdict": self.verdict,
             "signature": self.signature,
         }
@@ -261,8 +283,8 @@ class SideComparison(Concluded, Drawn):
             (line for text in (*self.summaries, *beside) for line in layout.lines(text)),
             _titled(NOISE_TITLE, noise_table(rows, layout), layout),
             *(
-                _titled(f"{short_name(pool.section.name)}: {MEASURES_TITLE}", measure_table(pool, layout), layout)
-                for pool in self.pools
+                _titled(f"{name}: {MEASURES_TITLE}", measure_table(pool, layout), layout)
+                for name, pool in zip(self._pool_names, self.pools, strict=True)
             ),
             (line for text in read for line in layout.lines(text)),
             layout.lines(self.signature),

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from consistency.comparison.beside import Beside
 from consistency.comparison.changed_most import change_among
+from consistency.comparison.names import short_names
 from consistency.comparison.numbers import interval, points_of
 from consistency.comparison.printed import Layout, row_of, tested
 from consistency.comparison.runs import ComparedRun
 from consistency.comparison.section import Section
-from consistency.comparison.sentences import ALPHA, short_name
+from consistency.comparison.sentences import ALPHA
+from consistency.comparison.settings import settings_clause
 from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.sections import Noise, SideSection
 from consistency.metrics.measures import MEASURE, Measure
 from consistency.statistics.crossed import NORMAL_DF, Variances
 from consistency.statistics.estimates import Estimate
 from consistency.support.terminal import Column, fitted, lines_of
-from consistency.support.text import counted, decimal, p_equals, p_value, visible
+from consistency.support.text import counted, decimal, p_equals, p_value, shortened, visible
 
 _NONE = "–"
 # On a side: with so many Student's quantile over both is 1.2 times the normal one.
@@ -26,6 +29,43 @@ COMPARED = ("harmful_flips", "beneficial_flips", "same_top", "kl", "js", "spearm
 _SIDES_AND_BEYOND = ("sides", "before", "after", "beyond [95 % interval]")
 # Where a terminal has no room for all columns, these go first.
 _RANKS = {"before": 2, "after": 2, "p (Holm)": 1}
+
+
+def doubts_of(beside: Mapping[str, Beside], before: int) -> Iterator[str]:
+    """What may have moved the numbers beside the models: between the sides, and among the runs of a side.
+
+    Parameters
+    ----------
+    beside : mapping of str to Beside
+        By run, what differs between it and the first one; those before come first.
+    before : int
+        How many these are.
+    """
+    runs = list(beside.values())
+    sides = dict(zip(SIDES, (runs[:before], runs[before:]), strict=True))
+    every = list(dict.fromkeys(item for run in runs for item in run.leading))
+    between = [item for item in every if all(item in run.leading for run in sides["after"])]
+    unexplained = all(run.unexplained is not None for run in sides["after"])
+    if clause := settings_clause(between, unexplained=unexplained):
+        yield clause
+    for side, found in sides.items():
+        counts = {item: sum(item in run.leading for run in found) for item in every}
+        differ = [
+            f"{item.setting} ({item.before} or {item.after})"
+            for item, count in counts.items()
+            if 0 < count < len(found)
+        ]
+        if 0 < sum(run.unexplained is not None for run in found) < len(found) and not differ:
+            differ = ["prompts"]
+        if differ:
+            yield f"the runs {side} differ among themselves in {shortened(differ, 3)}"
+    named: dict[str, list[str]] = {}
+    for name, run in beside.items():
+        for clause in run.clauses:
+            named.setdefault(clause, []).append(name)
+    first, *_ = beside
+    for clause, names in named.items():
+        yield f"between {first} and {shortened(names, 3)} {clause}"
 
 
 def run_notes(runs: Sequence[Sequence[ComparedRun]]) -> Iterator[str]:
@@ -41,12 +81,15 @@ def run_lines(runs: Sequence[Sequence[ComparedRun]]) -> Iterator[str]:
         yield from (f"{run.label}: {run.path}, {run.selection.to_text()}" for run in side)
 
 
-def summary(pool: SideSection, *, named: bool) -> Iterator[str]:
-    """The change of accuracy of a pool with its interval, how far its runs lie apart, and the change without letter bias."""
+def summary(pool: SideSection, name: str) -> Iterator[str]:
+    """The change of accuracy of a pool with its interval, how far its runs lie apart, and the change without letter bias.
+
+    Each begins with the name, if there is one.
+    """
     change = pool.section.estimates["delta_accuracy"]
     if change.ci_low is None:
         return
-    of = f"{short_name(pool.section.name)}: " if named else ""
+    of = f"{name}: " if name else ""
     yield f"{of}change {points_of(change)} points: {change.describe()}"
     spread = [
         f"{side} {decimal(100 * deviation, 1)} points over {len(runs)} runs"
@@ -184,8 +227,9 @@ def unsure_task(tasks: Sequence[Section]) -> Iterator[tuple[str, ...]]:
     if alone:
         section, p = max(alone, key=lambda item: abs(item[0].estimates["delta_accuracy"].value or 0.0))
         change = change_among(section, len(known))
+        (name,) = short_names([section.name], [item.name for item in tasks])
         corrected = f"not sure after correction for {counted(len(tested), 'task')} ({p_equals(p)}, Holm)"
         yield (
-            f"The largest change of a single task is that of {short_name(section.name)}: {points_of(change)} points",
+            f"The largest change of a single task is that of {name}: {points_of(change)} points",
             corrected,
         )

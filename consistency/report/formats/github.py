@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from consistency.comparison.conditions import Check
-from consistency.comparison.gaps import incomplete
+from consistency.comparison.checked import Checked
 from consistency.support.text import counted, markdown, visible
 
 # Of tasks, notes and columns on a page.
@@ -41,16 +40,15 @@ def page_of(
     return "\n\n".join(filter(None, found)) + "\n"
 
 
-def conditions(checks: Sequence[Check], missing: Sequence[str] = ()) -> Iterator[str]:
+def conditions(checked: Checked) -> Iterator[str]:
     """How many conditions passed, whether something is missing that may break one, and each of them; nothing without any."""
-    if checks:
-        closed = sum(item.failed for item in checks)
-        sign = "❌" if closed else "❔" if missing else "✅"
-        but, told = (", but the comparison is incomplete", [str(incomplete(missing))]) if missing else ("", [])
-        yield (
-            f"{sign} {len(checks) - closed} of {len(checks)} conditions passed{but}:\n\n"
-            + "\n".join(f"- {plain(line)}" for line in (*told, *(item.to_text() for item in checks)))
-        )
+    if checked.checks:
+        of, failed, passed = len(checked.checks), len(checked.failed), sum(item.passed for item in checked.checks)
+        sign = "❌" if failed else "❔" if checked.missing else "✅"
+        unjudged = of - failed - passed
+        but = f", {unjudged} not judged, since the comparison is incomplete" if checked.missing else ""
+        lines = "\n".join(f"- {plain(line)}" for line in (*checked.doubt, *checked.to_lines()))
+        yield f"{sign} {passed} of {of} conditions passed{but}:\n\n{lines}"
 
 
 def code(text: str, *, cell: bool = False) -> str:

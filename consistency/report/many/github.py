@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from consistency.comparison.conditions import Check
+from consistency.comparison.checked import NO_CONDITIONS, Checked
 from consistency.comparison.many.result import ManyComparison
 from consistency.comparison.many.values import Change
 from consistency.report.formats.github import MOST_COLUMNS, MOST_TASKS, code, conditions, page_of, plain, table_of
@@ -12,14 +10,12 @@ from consistency.report.formats.numbers import DASH
 from consistency.report.many.tables import in_points
 
 
-def to_markdown(
-    comparison: ManyComparison, checks: Sequence[Check] = (), missing: Sequence[str] = (), *, folded: bool = False
-) -> str:
+def to_markdown(comparison: ManyComparison, checked: Checked = NO_CONDITIONS, *, folded: bool = False) -> str:
     """Verdict, conditions, the change of each run in each task with its simultaneous interval, notes, signature.
 
     Parameters and result are those of `consistency.report.pair.github.to_markdown`.
     """
-    parts = [*conditions(checks, missing), _matrix(comparison)]
+    parts = [*conditions(checked), _matrix(comparison)]
     notes = [plain(note) for note in (*comparison.to_lines(), *comparison.notes)]
     return page_of(comparison.verdicts, parts, notes, comparison.signature, folded=folded)
 

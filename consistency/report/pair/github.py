@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from consistency.comparison.conditions import Check
+from consistency.comparison.checked import NO_CONDITIONS, Checked
 from consistency.comparison.decision import Outcome, PolicyOutcome
 from consistency.comparison.noise import NoiseComparison
 from consistency.comparison.result import Comparison
@@ -25,10 +25,9 @@ _ROWS = (*HEADLINE, MEASURE["harmful_flips"], MEASURE["beneficial_flips"])
 
 def to_markdown(
     comparison: Comparison,
-    checks: Sequence[Check] = (),
+    checked: Checked = NO_CONDITIONS,
     policy: PolicyOutcome | None = None,
     noise: NoiseComparison | None = None,
-    missing: Sequence[str] = (),
     *,
     folded: bool = False,
 ) -> str:
@@ -37,14 +36,12 @@ def to_markdown(
     Parameters
     ----------
     comparison : Comparison
-    checks : sequence of Check
+    checked : Checked
         Conditions that were judged.
     policy : PolicyOutcome, optional
         A policy that was judged.
     noise : NoiseComparison, optional
         What two runs of the same model show.
-    missing : sequence of str
-        What was not compared and may break a condition, in sentences.
     folded : bool
         Whether notes and signature are folded away, with HTML as GitHub shows it.
 
@@ -60,7 +57,7 @@ def to_markdown(
         parts.append(f"{_SIGNS[policy.outcome]} {plain(last)}\n\n" + "\n".join(f"- {plain(line)}" for line in rules))
     if noise is not None:
         parts.append("\n".join(f"- {plain(line)}" for line in noise.to_lines(comparison)))
-    parts += conditions(checks, missing)
+    parts += conditions(checked)
     if has_headline(comparison):
         parts.append(_headline(comparison))
     parts += _unreadable(comparison)

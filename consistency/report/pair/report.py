@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from consistency.comparison.gaps import UnpairedQuestions
 from consistency.comparison.items import LargeItems
+from consistency.comparison.noise import NoiseComparison
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.pairing import PairingReport
 from consistency.comparison.part_sentences import part_lines
@@ -92,6 +93,11 @@ def write_comparison(comparison: Comparison, out: str | Path, *, single_file: bo
         If `out` holds something else, or cannot be written.
     """
     return write_folder(partial(pair_content, comparison), out, single_file=single_file)
+
+
+def noise_section(noise: NoiseComparison, comparison: Comparison) -> Section:
+    """What two runs of the same model show beside a comparison, as a section of its report."""
+    return Section("noise", "The noise of two runs", tuple(noise.to_lines(comparison)))
 
 
 def pair_content(comparison: Comparison, folder: Path, progress: Tell = silent) -> Report:

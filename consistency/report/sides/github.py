@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from consistency.comparison.conditions import Check
+from consistency.comparison.checked import NO_CONDITIONS, Checked
 from consistency.comparison.printed import choice_note, correction_note, largest
 from consistency.comparison.sides.result import SideComparison
 from consistency.comparison.sides.text import run_notes, task_rows
 from consistency.report.formats.github import MOST_TASKS, code, conditions, page_of, plain, table_of
 
 
-def to_markdown(
-    comparison: SideComparison, checks: Sequence[Check] = (), missing: Sequence[str] = (), *, folded: bool = False
-) -> str:
+def to_markdown(comparison: SideComparison, checked: Checked = NO_CONDITIONS, *, folded: bool = False) -> str:
     """Verdict, conditions, the largest changes with their intervals, notes, signature.
 
     Parameters and result are those of `consistency.report.pair.github.to_markdown`.
@@ -24,7 +20,7 @@ def to_markdown(
     cells = [[code(name, cell=True), *map(plain, numbers)] for name, *numbers in rows]
     remarks = filter(None, (choice_note(chosen, len(comparison.by_task)), correction_note(tasks, chosen)))
     parts = [
-        *conditions(checks, missing),
+        *conditions(checked),
         table_of(["task", *head], cells),
         *(f"{plain(remark)}." for remark in remarks),
     ]

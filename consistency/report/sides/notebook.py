@@ -8,8 +8,8 @@ from consistency.comparison.changed_most import MOST
 from consistency.comparison.printed import choice_note, correction_note, largest
 from consistency.comparison.sides.result import SideComparison
 from consistency.comparison.sides.text import run_notes, task_rows
+from consistency.report.notebook_changes import plot_changes, tasks_frame
 from consistency.report.notebook_html import fewer, to_piece
-from consistency.report.pair.notebook import plot_changes, tasks_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

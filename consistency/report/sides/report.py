@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from consistency.comparison.sentences import ended
 from consistency.comparison.sides.answers import SIDES
 from consistency.comparison.sides.result import MEASURES_TITLE, SideComparison
 from consistency.comparison.sides.sections import SideSection
-from consistency.comparison.sides.text import COMPARED, noise_p, run_notes, summary
+from consistency.comparison.sides.text import COMPARED, noise_p, run_notes
 from consistency.logs.run_config import model_name
 from consistency.metrics.measures import MEASURE
 from consistency.report.citations import bibtex
@@ -66,7 +66,10 @@ def sides_content(comparison: SideComparison, folder: Path) -> Report:
     document = _document(comparison)
     pools, figures = comparison.pools, draw_all(side_plots(comparison.by_task), folder / "figures")
     rows = _rows(comparison)
-    further = tuple(_summaries(pools[1:], named=True))
+    first, *others = comparison.pool_summaries
+    # A name stays as it is.
+    details = [f"{line if others else line[0].upper() + line[1:]}." for line in first]
+    further = tuple(f"{line}." for lines in others for line in lines)
     sections = [Section("tasks", "What changed", further, (_change_table(rows), *figures))]
     if metrics := _metric_table(comparison):
         sections.append(Section("metrics", "Metrics in their own unit", (), (metrics,)))
@@ -81,7 +84,7 @@ def sides_content(comparison: SideComparison, folder: Path) -> Report:
         title=f"{_names(comparison)}: {_counts(comparison)}",
         kicker=f"{_names(comparison)} · {_counts(comparison)} · {_questions(comparison)}",
         leads=tuple(map(ended, comparison.conclusions[:2])),
-        details=(*comparison.verdicts[2:], *_summaries(pools[:1], named=len(pools) > 1)),
+        details=(*comparison.verdicts[2:], *details),
         intervals=INTERVALS,
         notes=tuple(document.notes),
         signature=document.signature,
@@ -91,14 +94,6 @@ def sides_content(comparison: SideComparison, folder: Path) -> Report:
         document=document,
         text=comparison.to_text(),
     )
-
-
-def _summaries(pools: Iterable[SideSection], *, named: bool) -> Iterator[str]:
-    """Of pools their change with its estimator, how far their runs lie apart, and the change without letter bias."""
-    for pool in pools:
-        for line in summary(pool, named=named):
-            # A name stays as it is.
-            yield f"{line if named else line[0].upper() + line[1:]}."
 
 
 _NOISE = (
