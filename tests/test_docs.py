@@ -195,7 +195,11 @@ def test_the_readme_uses_only_public_names() -> None:
 
 @pytest.mark.parametrize("flags", ["", "--full", "--set device=cuda", "--full --elsewhere --set device=cuda"])
 def test_the_experiment_of_the_documents_is_sound_with_and_without_a_gpu(
-    flags: str, test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[..., tuple[int, str, str]]
+    flags: str,
+    test_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[..., tuple[int, str, str]],
 ) -> None:
     if "--full" in flags:
         pytest.importorskip("axolotl")

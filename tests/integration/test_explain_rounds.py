@@ -76,7 +76,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *arguments: str, **given: int) -> None:
-    done = subprocess.run(command(folder, *arguments, **given), cwd=folder, env=environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        command(folder, *arguments, **given), cwd=folder, env=environment(), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 
