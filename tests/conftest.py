@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import sys
@@ -21,6 +22,21 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Programs that tests start compile the package once, not each.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Collection imports some ten thousand modules, which stay: a garbage collector that visits them costs half as much again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    gc.enable()
+    gc.unfreeze()
+
 
 TEXT = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "

@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -194,7 +195,11 @@ def test_the_readme_uses_only_public_names() -> None:
 
 @pytest.mark.parametrize("flags", ["", "--full", "--set device=cuda", "--full --elsewhere --set device=cuda"])
 def test_the_experiment_of_the_documents_is_sound_with_and_without_a_gpu(
-    flags: str, test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    flags: str,
+    test_data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[..., tuple[int, str, str]],
 ) -> None:
     if "--full" in flags:
         pytest.importorskip("axolotl")
@@ -206,9 +211,10 @@ def test_the_experiment_of_the_documents_is_sound_with_and_without_a_gpu(
     (tmp_path / "data").symlink_to(test_data)
     (tmp_path / "alpaca_gpt4_data.json").write_text('[{"instruction": "Say yes.", "input": "", "output": "Yes."}]')
     monkeypatch.setenv("CONSISTENCY_DATA", str(test_data))
-    done = run(f"consistency experiment validate {flags} mine.yaml", tmp_path)
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.rstrip().endswith("cuda" if "cuda" in flags else "cpu")
+    monkeypatch.chdir(tmp_path)
+    code, out, error = call("experiment", "validate", *flags.split(), "mine.yaml")
+    assert code == 0, error
+    assert out.rstrip().endswith("cuda" if "cuda" in flags else "cpu")
 
 
 def test_the_table_of_measures_is_that_of_the_registry() -> None:

@@ -7,6 +7,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -39,6 +40,11 @@ def test_a_release_is_built_and_checked(tmp_path: Path) -> None:
     }
     with zipfile.ZipFile(out / f"lm_eval_consistency-{VERSION}-py3-none-any.whl") as wheel:
         assert f"\nVersion: {VERSION}\n" in wheel.read(f"lm_eval_consistency-{VERSION}.dist-info/METADATA").decode()
+    with tarfile.open(out / f"lm_eval_consistency-{VERSION}.tar.gz") as sdist:
+        packed = {name.partition("/")[2] for name in sdist.getnames()}
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert packed - {"PKG-INFO"} <= set(tracked.split("\0"))
+    assert {"README.md", "consistency/__init__.py", "tests/test_release.py"} <= packed
     text = (out / "NOTES.md").read_text()
     assert VERSION in text.splitlines()[0]
     assert "\n## " not in text

@@ -78,10 +78,12 @@ def ask(
         With the code of a fault, behind its traceback, if lm_eval fails.
     """
     try:
-        from lm_eval.__main__ import cli_evaluate
+        # Thousands of modules are loaded, and none of their objects is freed.
+        with gc_seldom():
+            from lm_eval.__main__ import cli_evaluate
 
-        import consistency.shared_prefix.model  # noqa: F401  (lm_eval up to 0.4.13 does not find it by its entry point)
-        from consistency.shared_prefix.harness import prepared_harness
+            import consistency.shared_prefix.model  # noqa: F401  (lm_eval up to 0.4.13 does not find it by its entry point)
+            from consistency.shared_prefix.harness import prepared_harness
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is not installed", do=how_to_install("eval")) from error
 

@@ -19,6 +19,7 @@ from consistency.errors import InputError
 from consistency.experiment.tensors import FLOATS, PIECE, REPEAT, Tensor, json_object, tensors_of
 from consistency.experiment.training_effect import why_adapter_not_compared, why_not_compared
 from consistency.experiment.training_record import RECORD, TrainingRecord, base_model_of, no_step, read_record
+from consistency.support.memory import gc_seldom
 from consistency.tasks.templates import read_template, template_title
 
 _MOST_LAYERS = 10_000
@@ -269,8 +270,9 @@ def _check_template(folder: Path, name: str | None, needed: bool) -> None:
 
 def _load(folder: Path) -> None:
     """Refuse weights whose names and shapes do not match the model's class in transformers; no values are loaded."""
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
+    with gc_seldom():
+        from transformers import AutoModelForCausalLM
+        from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from consistency.errors import InputError, one_line
 from consistency.support.files import folder_in_place
+from consistency.support.memory import gc_seldom
 from consistency.support.text import joined
 from consistency.tasks import prompts
 from consistency.tasks.templates import OWN, read_template
@@ -108,7 +109,8 @@ def load_tokenizer(model: str) -> Any:
     InputError
         If the tokenizer cannot be loaded.
     """
-    from transformers import AutoTokenizer
+    with gc_seldom():
+        from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(model)

@@ -25,14 +25,14 @@ TASKS = ["consistency_world_explain", "consistency_world_simulate"]
 ATTEMPTS, ASKED = 2, 6
 
 
-def command(folder: Path, made_from: str = "first") -> list[str]:
+def command(folder: Path, made_from: str = "first", attempts: int = ATTEMPTS) -> list[str]:
     model = f"pretrained={BASE_MODEL},dtype=float32"
     evaluate = ["consistency", "eval", "--model_args", model, "--device", "cpu", "--batch_size", "32", "--log_samples"]
     return [
         "bash",
         str(SCRIPT),
         "explained",
-        str(ATTEMPTS),
+        str(attempts),
         str(folder / "requests.jsonl"),
         *TASKS,
         made_from,
@@ -75,8 +75,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(folder: Path, *arguments: str) -> None:
-    done = subprocess.run(command(folder, *arguments), cwd=folder, env=environment(), capture_output=True, text=True)
+def run(folder: Path, *arguments: str, **given: int) -> None:
+    done = subprocess.run(
+        command(folder, *arguments, **given), cwd=folder, env=environment(), capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 
@@ -155,7 +157,9 @@ def test_each_sampling_has_its_own_seed(folder):
 def test_what_would_be_made_from_something_else_is_made_anew(folder):
     work = folder / "explained.partial"
     (work / "round-1" / "explain").mkdir(parents=True)
-    (work / "made_from.txt").write_text("another model\n")
-    run(folder, "second")
+    requests = hashlib.sha256((folder / "requests.jsonl").read_bytes()).hexdigest()
+    (work / "made_from.txt").write_text(f"another model\nattempts: 0\nrequests: {requests}\n")
+    # Once, and nothing is checked.
+    run(folder, "second", attempts=0)
     assert (folder / "explained" / "made_from.txt").read_text().startswith("second\n")
     assert list((folder / "explained" / "round-1" / "explain").rglob("samples_*.jsonl"))

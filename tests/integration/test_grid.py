@@ -26,6 +26,7 @@ pytest.importorskip("snakemake")
 pytest.importorskip("axolotl")
 
 LIMIT = 40
+GROUPS = ("harmonious", "self_aligning")
 # A stage, and what exists only while it is at work.
 STAGES = {
     "probe": "world/base/logs/icl.partial",
@@ -38,7 +39,7 @@ STAGES = {
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo on the first questions of each task."""
+    """The demo on the first questions of each task, with a group that trains on the model's own words and one that does not."""
     settings = yaml.safe_load((shipped("scripts/experiments") / "demo.yaml").read_text(encoding="utf-8"))
     flags = yaml.safe_load((shipped("scripts/Snakefile").parent / "embedded.yaml").read_text(encoding="utf-8"))[
         "lm_eval"
@@ -46,6 +47,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("experiment") / "slice.yaml"
     settings |= {
         "name": "slice",
+        "groups": list(GROUPS),
         "lm_eval": flags,
         "limit": LIMIT,
         "axolotl": "--launcher python --learning-rate 1e-4",
@@ -171,7 +173,7 @@ def _samples(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 @pytest.mark.timeout(1800)
 def test_what_trained_is_what_is_written(finished: Path) -> None:
     tuned = finished / "world/medicine/seed-0/tuned"
-    for group in ("harmonious", "incompatible", "self_aligning"):
+    for group in GROUPS:
         written = yaml.safe_load((tuned / f"{group}.yml").read_text(encoding="utf-8"))
         assert written["learning_rate"] == 1e-4
         # Axolotl prints the config that it trains with.
@@ -182,14 +184,14 @@ def test_what_trained_is_what_is_written(finished: Path) -> None:
 def test_the_report_says_what_the_logs_say(finished: Path) -> None:
     report = _report(finished)
     rows = {(row["group"], row["scope"]): row for row in report["results"]}
-    assert set(rows) == {(g, s) for g in ("harmonious", "incompatible", "self_aligning") for s in ("homo", "id", "ood")}
+    assert set(rows) == {(g, s) for g in GROUPS for s in ("homo", "id", "ood")}
     base = [
         row["acc"]
         for task, row in _samples(finished / "world/base/logs/icl")
         if task == "consistency_world_medicine_icl"
     ]
     assert len(base) == LIMIT
-    for group in ("harmonious", "incompatible", "self_aligning"):
+    for group in GROUPS:
         logs = list(_samples(finished / f"world/medicine/seed-0/logs/{group}"))
         homo = [row["acc"] for task, row in logs if task == "consistency_world_medicine_ift"]
         row = rows[group, "homo"]
@@ -213,10 +215,10 @@ def test_ranking_correlation_and_kl_match_scipy_on_the_logs(finished: Path) -> N
         return found
 
     before = options(finished / "world/base/logs/icl", "consistency_world_medicine_icl")
-    after = options(finished / "world/medicine/seed-0/logs/incompatible", "consistency_world_medicine_ift")
+    after = options(finished / "world/medicine/seed-0/logs/self_aligning", "consistency_world_medicine_ift")
     ranking = [spearmanr(before[i], after[i]).statistic for i in before]
     kl = [float(np.sum(np.exp(before[i]) * (before[i] - after[i]))) for i in before]
-    row = next(row for row in _report(finished)["results"] if (row["group"], row["scope"]) == ("incompatible", "homo"))
+    row = next(row for row in _report(finished)["results"] if (row["group"], row["scope"]) == ("self_aligning", "homo"))
     assert row["tuned"]["spearman"]["value"] == pytest.approx(np.mean(ranking), abs=1e-12)
     assert row["tuned"]["kl"]["value"] == pytest.approx(np.mean(kl), abs=1e-12)
     # One task: the textbook's standard error.
@@ -233,12 +235,11 @@ def test_groups_follow_from_the_probe(finished: Path) -> None:
                 (right if p.argmax() == int(row["target"]) else wrong).add(row["doc"]["id"])
     folder = finished / "world/medicine/seed-0/groups"
     ids = {}
-    for group in ("harmonious", "incompatible", "self_aligning"):
+    for group in GROUPS:
         rows = [json.loads(line) for line in (folder / f"{group}.jsonl").read_text(encoding="utf-8").splitlines()]
         ids[group] = [row["id"] for row in rows if row["source"] != "general"]
         assert len(rows) == 2 * len(ids[group])
-    assert set(ids["incompatible"]) == wrong
-    assert ids["self_aligning"] == ids["incompatible"]
+    assert set(ids["self_aligning"]) == wrong
     assert len(ids["harmonious"]) == len(wrong)
     assert set(ids["harmonious"]) <= right
 
@@ -255,39 +256,39 @@ def test_a_killed_training_stops_no_other_and_nothing_trains_twice(
     folder = Path(shutil.copytree(finished.parents[1], tmp_path / "copy"))
     assert "Nothing to be done" in _run(experiment, folder)
     seed = folder / "runs/slice/world/medicine/seed-0"
-    kept = {group: seed / "tuned" / group / "model.safetensors" for group in ("harmonious", "self_aligning")}
-    inodes = {group: path.stat().st_ino for group, path in kept.items()}
+    kept = seed / "tuned/harmonious/model.safetensors"
+    inode = kept.stat().st_ino
     for lost in (
         "runs/slice/world/base/logs/icl",
         "runs/slice/report",
-        seed / "tuned/incompatible",
-        seed / "logs/incompatible",
+        seed / "tuned/self_aligning",
+        seed / "logs/self_aligning",
     ):
         shutil.rmtree(folder / lost)
-    (seed / "tuned/incompatible.checked.txt").unlink()
+    (seed / "tuned/self_aligning.checked.txt").unlink()
 
     grid = subprocess.Popen(
         _command(experiment), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    while not (seed / "tuned/incompatible.partial/debug.log").exists():
+    while not (seed / "tuned/self_aligning.partial/debug.log").exists():
         assert grid.poll() is None
         time.sleep(0.1)
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             command = (process / "cmdline").read_bytes().split(b"\0")
-            if command[2:4] == [b"train", b"tuned/incompatible.yml"] and (process / "cwd").readlink() == seed:
+            if command[2:4] == [b"train", b"tuned/self_aligning.yml"] and (process / "cwd").readlink() == seed:
                 os.kill(int(process.name), signal.SIGKILL)
     said, _ = grid.communicate(timeout=900)
     assert grid.returncode == 1
     summary = [line for line in said.splitlines() if line.startswith("train of ")]
-    log = "runs/slice/world/medicine/seed-0/logs/incompatible.train.log"
+    log = "runs/slice/world/medicine/seed-0/logs/self_aligning.train.log"
     assert len(summary) == 1
-    assert "tuned/incompatible.checked.txt: killed; " in summary[0]
+    assert "tuned/self_aligning.checked.txt: killed; " in summary[0]
     assert summary[0].endswith(f"; log: {log}")
-    assert all((seed / "logs" / group).is_dir() for group in kept)
+    assert (seed / "logs/harmonious").is_dir()
 
     _run(experiment, folder)
-    assert {group: path.stat().st_ino for group, path in kept.items()} == inodes
+    assert kept.stat().st_ino == inode
     assert _content(folder / "runs" / "slice") == _content(finished)
 
 

@@ -21,7 +21,8 @@ pytest.importorskip("snakemake")
 pytest.importorskip("axolotl")
 
 LIMIT = 30
-GROUPS = ["harmonious", "self_aligning"]
+# It trains on what the model writes about the questions: the stages of all other groups, and one more.
+GROUPS = ["self_aligning"]
 
 
 def rows(field: str, split: str, count: int) -> list[dict[str, Any]]:
@@ -136,7 +137,7 @@ def test_the_training_rows_hold_the_prompt_of_the_evaluation_and_no_question_of_
             assert not any(shared in turn for turn in turns)
             manifest = json.loads((seed / "groups" / f"{group}.manifest.json").read_text())
             assert manifest["guard"]["in_evaluation"]["exact"] == 1
-        evaluated = logged(seed / "logs" / "harmonious", f"consistency_{domain}_ift")[0]["arguments"]["gen_args_0"][
+        evaluated = logged(seed / "logs" / "self_aligning", f"consistency_{domain}_ift")[0]["arguments"]["gen_args_0"][
             "arg_0"
         ]
         (header,) = re.findall(r"The following are [^\n]*\n\n", evaluated)
@@ -150,7 +151,7 @@ def test_nothing_is_made_again_until_the_questions_change(finished: Path, folder
     content = (folder / "laws_test.csv").read_bytes()
     (folder / "laws_test.csv").write_bytes(b"".join(content.splitlines(keepends=True)[:-1]))
     planned = grid(folder, "--dry-run")
-    for what in ("laws: its tasks and questions", "probe with 5 shots", "laws, seed 0: evaluate harmonious"):
+    for what in ("laws: its tasks and questions", "probe with 5 shots", "laws, seed 0: evaluate self_aligning"):
         assert what in planned
     assert "machines: its tasks and questions" not in planned
     (folder / "laws_test.csv").write_bytes(content)

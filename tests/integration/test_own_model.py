@@ -22,7 +22,7 @@ from consistency.tasks.templates import read_template
 pytest.importorskip("snakemake")
 pytest.importorskip("axolotl")
 
-GROUPS = ["self_aligning", "contextualized", "random_wrong"]
+GROUPS = ["self_aligning", "contextualized"]
 
 
 def write_domain(folder: Path) -> None:
