@@ -17,6 +17,7 @@ import typer
 
 from consistency.cli.exit_codes import FAULT
 from consistency.errors import InputError, how_to_install
+from consistency.support.memory import gc_seldom
 from consistency.support.streams import tell
 from consistency.support.text import visible
 
