@@ -555,6 +555,24 @@ def test_of_several_metrics_in_records_one_says_what_is_right_in_whatever_order(
     assert found.metrics["bleu_4:test"].delta.value == 0
 
 
+def test_records_of_parts_of_a_task_say_what_is_right_each(tmp_path):
+    log = foreign_logs.write_every_eval_ever(tmp_path, 0, BEFORE)
+    rows = [json.loads(line) for line in data_file(log).read_text().splitlines()]
+    lines(data_file(log), [{**row, "evaluation_result_id": f"towns_{n % 2}"} for n, row in enumerate(rows)])
+    (scores,) = read_run(log).tasks.values()
+    assert scores.correct.tolist() == [float(item.right) for item in BEFORE]
+
+
+def test_a_question_without_a_target_has_no_right_option(tmp_path):
+    log = foreign_logs.write_lmms(tmp_path, 0, BEFORE)
+    rows = [json.loads(line) for line in data_file(log).read_text().splitlines()]
+    lines(
+        data_file(log), [{**row, "input": "?", "target": "" if n % 2 else row["target"]} for n, row in enumerate(rows)]
+    )
+    (scores,) = read_run(log).tasks.values()
+    assert scores.target.tolist() == [-1 if n % 2 else item.gold for n, item in enumerate(BEFORE)]
+
+
 def test_a_scorer_of_nemo_does_not_replace_the_reward(tmp_path):
     log = foreign_logs.write_nemo(tmp_path, 0, BEFORE)
     rows = [{**json.loads(line), "scorer_rewards": {"acc": 0.0}} for line in data_file(log).read_text().splitlines()]

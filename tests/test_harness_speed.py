@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -96,43 +98,64 @@ def test_prompts_are_the_same_with_shots_rendered_once(
     world: TaskConfig, change: dict[str, Any], how: dict[str, Any]
 ) -> None:
     rendered: list[str] = []
+    text_of = ConfigurableTask.doc_to_text
 
-    def shown(document: dict[str, Any]) -> str:
+    def noted(task: Any, document: dict[str, Any], *way: Any) -> Any:
         rendered.append(document["question"])
-        return f"{document['question']}\nAnswer:"
+        return text_of(task, document, *way)
 
-    def prompts() -> list[Any]:
-        templates = {
-            "task": "templates",
-            "custom_dataset": world.custom_dataset,
-            "dataset_kwargs": world.dataset_kwargs,
-            "output_type": "multiple_choice",
-            "test_split": "test",
-            "fewshot_split": "dev",
-            "num_fewshot": 3,
-            "description": "Questions of medicine.\n\n",
-            "fewshot_config": {"sampler": "first_n"},
-            "doc_to_text": shown,
-            "doc_to_choice": "{{choices}}",
-            "doc_to_target": "answer",
-            **change,
-        }
-        task = ConfigurableTask(config={key: value for key, value in templates.items() if value is not None})
-        task.set_fewshot_seed(7)
-        given = {key: value for key, value in how.items() if key != "chat"}
-        if "chat" in how:
-            given |= {"apply_chat_template": True, "chat_template": lambda turns, **_: json.dumps(turns)}
+    with patch.object(ConfigurableTask, "doc_to_text", noted):
+        expected, usual = prompts(world, change, **how), len(rendered)
         rendered.clear()
-        task.build_all_requests(limit=20, rank=0, world_size=1, **given)
-        return [item.args for item in task.instances]
-
-    expected, usual = prompts(), len(rendered)
-    with shots_rendered_once():
-        assert prompts() == expected
+        with shots_rendered_once():
+            assert prompts(world, change, **how) == expected
     if not change and "chat" not in how:
-        # Of the first two questions all is rendered as usual, and once more without examples.
-        assert usual == 20 * 4
-        assert len(rendered) == 20 + 2 * (3 + 1)
+        # All but the first two questions lack their three examples.
+        assert usual - len(rendered) == 18 * 3
+
+
+@pytest.mark.parametrize("place", ["task", "shots"])
+@pytest.mark.parametrize("kind", ["function", "template"])
+def test_what_draws_at_random_is_rendered_as_often_as_usual(world: TaskConfig, kind: str, place: str) -> None:
+    def drawn() -> list[Any]:
+        coin = random.Random(3)
+        random.seed(3)
+
+        def shown(document: dict[str, Any]) -> str:
+            return f"{coin.choice('ab')}: {document['question']}"
+
+        way = {"doc_to_text": shown if kind == "function" else "{{['a', 'b'] | random}}: {{question}}"}
+        change = way if place == "task" else {"fewshot_config": {"sampler": "first_n", **way}}
+        return prompts(world, {**change, "num_fewshot": 1})
+
+    expected = drawn()
+    with shots_rendered_once():
+        assert drawn() == expected
+
+
+def prompts(world: TaskConfig, change: dict[str, Any], *, chat: bool = False, **how: Any) -> list[Any]:
+    """What lm_eval asks with a task of templates, the tests' own or those of a change."""
+    templates = {
+        "task": "templates",
+        "custom_dataset": world.custom_dataset,
+        "dataset_kwargs": world.dataset_kwargs,
+        "output_type": "multiple_choice",
+        "test_split": "test",
+        "fewshot_split": "dev",
+        "num_fewshot": 3,
+        "description": "Questions of medicine.\n\n",
+        "fewshot_config": {"sampler": "first_n"},
+        "doc_to_text": "{{question}}\nAnswer:",
+        "doc_to_choice": "{{choices}}",
+        "doc_to_target": "answer",
+        **change,
+    }
+    task = ConfigurableTask(config={key: value for key, value in templates.items() if value is not None})
+    task.set_fewshot_seed(7)
+    if chat:
+        how |= {"apply_chat_template": True, "chat_template": lambda turns, **_: json.dumps(turns)}
+    task.build_all_requests(limit=20, rank=0, world_size=1, **how)
+    return [item.args for item in task.instances]
 
 
 def index(*names: str) -> dict[str, Any]:

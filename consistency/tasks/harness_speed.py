@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import Mock, patch
+from unittest.mock import patch
 from weakref import WeakKeyDictionary
 
 import msgspec
@@ -18,6 +19,8 @@ from consistency.support.memory import gc_seldom
 
 # Documents that are read from a data set at a time.
 _READ = 1000
+# What draws at random in Jinja.
+_DRAWS = re.compile(r"random|lipsum")
 
 
 @contextmanager
@@ -57,28 +60,40 @@ def compiled_templates() -> Iterator[None]:
 def shots_rendered_once() -> Iterator[None]:
     """Render the few-shot examples of a task once inside a `with` block, where all its questions have the same ones.
 
-    Lm_eval renders them again for each question. The prompts are the same: what stands before the first question of a task is
-    put before the others, unless examples are drawn at random, or a chat template or a question's own text can change it.
+    Lm_eval renders them again for each question. The prompts are the same: what stands before the first question of a task, and
+    before the second, is put before the others, unless examples or templates draw at random, a function or a class of the
+    task's own renders them, or a chat template or a question's own text can change them.
     """
     from lm_eval.api.task import ConfigurableTask
 
     render = ConfigurableTask.fewshot_context
-    # For each task, by what else decides: the text before the examples, that with them, and how many prompts showed it.
-    known: WeakKeyDictionary[Any, dict[Any, tuple[str, str, int]]] = WeakKeyDictionary()
+    # For each task, by what else decides: the text before the examples, that with them, and how many prompts showed it; None
+    # where two prompts showed others.
+    known: WeakKeyDictionary[Any, dict[Any, tuple[str, str, int] | None]] = WeakKeyDictionary()
 
     def context(task: Any, doc: Any, num_fewshot: int, *rest: Any, **how: Any) -> Any:
         if rest or not num_fewshot or how.get("apply_chat_template") or not _has_the_same_shots(task, doc):
             return render(task, doc, num_fewshot, *rest, **how)
         found = known.setdefault(task, {})
         key = num_fewshot, how.get("system_instruction"), id(task.sampler.df)
-        if key in found and found[key][2] == 2:
-            system, begin, _ = found[key]
+        seen = found.get(key, ("", "", 0))
+        if seen is None:
+            return render(task, doc, num_fewshot, **how)
+        system, begin, times = seen
+        if times == 2:
             return begin + render(task, doc, 0, **how).removeprefix(system)
-        with patch.object(task, "build_qa_turn", Mock(side_effect=task.build_qa_turn)) as turns:
+        turns: list[str] = []
+        build = task.build_qa_turn
+
+        def noted(**turn: Any) -> Any:
+            messages = build(**turn)
+            turns.append("".join(message.to_text() for message in messages))
+            return messages
+
+        with patch.object(task, "build_qa_turn", noted):
             whole = render(task, doc, num_fewshot, **how)
-        asked = "".join(message.to_text() for message in task.build_qa_turn(**turns.call_args.kwargs))
-        before = render(task, doc, 0, **how).removesuffix(asked), whole.removesuffix(asked)
-        found[key] = (*before, 2 if found.get(key) == (*before, 1) else 1)
+        before = whole.removesuffix("".join(turns)), whole.removesuffix(turns[-1])
+        found[key] = (*before, times + 1) if not times or before == (system, begin) else None
         return whole
 
     with patch.object(ConfigurableTask, "fewshot_context", context):
@@ -86,22 +101,36 @@ def shots_rendered_once() -> Iterator[None]:
 
 
 def _has_the_same_shots(task: Any, doc: Any) -> bool:
-    """Whether nothing before a question depends on it."""
+    """Whether nothing before a question depends on it, or on how often something was rendered."""
     from lm_eval.api.samplers import FirstNSampler
+    from lm_eval.api.task import ConfigurableTask
 
     try:
         shots, description = task.fewshot_cfg, task.config.description or ""
+        ways = (
+            way
+            for place in (task.config, shots)
+            for way in (place.doc_to_text, place.doc_to_choice, place.doc_to_target)
+        )
         return (
-            type(task.sampler) is FirstNSampler
+            type(task) is ConfigurableTask
+            and type(task.sampler) is FirstNSampler
             and shots.split != task.config.test_split
             and not shots.gen_prefix
             and not task.multiple_input
+            and task.prompt is None
+            and not any(map(_may_draw, ways))
             and isinstance(description, str)
             and "{" not in description
             and description not in doc
         )
     except AttributeError:  # another release of lm_eval
         return False
+
+
+def _may_draw(way: Any) -> bool:
+    """Whether what renders a part of a document may give something else each time: a function, or a template that draws."""
+    return callable(way) or (isinstance(way, str) and _DRAWS.search(way) is not None)
 
 
 @contextmanager

@@ -7,14 +7,11 @@ nothing of another's task is copied into them: its templates, few-shot examples 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import lm_eval.utils
 import yaml
 from lm_eval.api.task import ConfigurableTask
 
@@ -76,27 +73,11 @@ class RotatedTask(ConfigurableTask):  # type: ignore[misc]
         """The rotated documents."""
         return self._documents
 
-    def build_all_requests(self, **how: Any) -> None:
-        """The requests of all rotated documents."""
-        with _compiled_once():
-            super().build_all_requests(**how)
-
     def fewshot_context(self, doc: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         """The prompt of a rotated document, behind the few-shot examples that its question has unrotated."""
         if hasattr(self, "sampler"):
             self.sampler.question = self._question[doc["id"]]
         return super().fewshot_context(doc, *args, **kwargs)
-
-
-@contextmanager
-def _compiled_once() -> Iterator[None]:
-    """Let lm_eval compile each template of a task once, which it does anew for each document, for longer than it renders it."""
-    environment = lm_eval.utils.env
-    environment.from_string = cache(environment.from_string)
-    try:
-        yield
-    finally:
-        del environment.from_string
 
 
 class _SameShots:
@@ -179,8 +160,7 @@ def _load(task: Any) -> _Loaded:
     documents = [dict(document) for document in task.eval_docs]
     if any("rotation" in document for document in documents[:1]):
         raise NotRotatableError("its options are rotated by now")
-    with _compiled_once():
-        return _Loaded(task, documents, rotated_documents(task, documents))
+    return _Loaded(task, documents, rotated_documents(task, documents))
 
 
 def _leaves(manager: Any, name: str) -> dict[str, Any]:

@@ -297,7 +297,7 @@ def option_index(value: object, options: Sequence[str]) -> int | None:
         return None
     if isinstance(value, int):
         return value if 0 <= value < len(options) else None
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value.strip():
         return None
     texts = list(map(normalised, options))
     if normalised(value) in texts:
@@ -337,7 +337,7 @@ def right_options(
         (target, texts)
         for named, texts in zip(targets, options, strict=True)
         for target in named
-        if texts and target is not None
+        if texts and target is not None and str(target).strip()
     ]
     are_places = any(option_index(target, texts) is None for target, texts in asked) and all(
         _place(target, len(texts)) is not None for target, texts in asked

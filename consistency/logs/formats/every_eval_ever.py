@@ -95,20 +95,12 @@ class EveryEvalEverReader:
 
 def _scores(task: str, records: Sequence[tuple[int, _Record]], file: Path) -> Scores:
     """The scores of a task: a record a question, or one for each question and metric."""
-    names = sorted({record.evaluation_result_id or "" for _, record in records})
-    main = names[0]
-    notes = []
-    if len(names) > 1:
-        # A metric's name, what it is of, how it was disturbed: exact_match:test:typos.
-        metrics = dict.fromkeys(name.partition(":")[0] for name in names)
-        first = next(iter(accuracy_names(list(metrics))), "")
-        main = next((name for name in names if name.partition(":")[0] == first), main)
-        notes.append(f"of the {len(names)} metrics of a question, {main} says whether its answer is right")
+    main, notes = _deciding([record for _, record in records])
     others: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    rows = [(line, record) for line, record in records if (record.evaluation_result_id or "") == main]
+    rows = [(line, record) for line, record in records if main in (None, record.evaluation_result_id or "")]
     known = {record.sample_id for _, record in rows}
     for line, record in records:
-        if record.evaluation_result_id and record.evaluation_result_id != main:
+        if record.evaluation_result_id and main not in (None, record.evaluation_result_id):
             others[record.sample_id].setdefault(record.evaluation_result_id, record.evaluation.score)
             if record.sample_id not in known:
                 known.add(record.sample_id)
@@ -118,9 +110,22 @@ def _scores(task: str, records: Sequence[tuple[int, _Record]], file: Path) -> Sc
     answers = []
     for (line, record), gold, (question, options) in zip(rows, golds, listed, strict=True):
         answer = _answer(record, question, options, gold, file, line)
-        own = answer.metrics if (record.evaluation_result_id or "") == main else {}
+        own = answer.metrics if main in (None, record.evaluation_result_id or "") else {}
         answers.append(replace(answer, metrics={**own, **others[record.sample_id]}))
     return to_scores(task, answers, file, notes=notes, repeats="records")
+
+
+def _deciding(records: Sequence[_Record]) -> tuple[str | None, list[str]]:
+    """The metric that says what is right where a question has records of several, with a note; else None."""
+    results = {(record.sample_id, record.evaluation_result_id or "") for record in records}
+    if len(results) == len({question for question, _ in results}):
+        # Results of one question each are parts of the task, not metrics.
+        return None, []
+    names = sorted({name for _, name in results})
+    # A metric's name, what it is of, how it was disturbed: exact_match:test:typos.
+    first = next(iter(accuracy_names(list(dict.fromkeys(name.partition(":")[0] for name in names)))), "")
+    main = next((name for name in names if name.partition(":")[0] == first), names[0])
+    return main, [f"of the {len(names)} metrics of a question, {main} says whether its answer is right"]
 
 
 def _golds(records: Sequence[_Record], listed: Sequence[tuple[str, ...]]) -> list[tuple[int, ...]]:
