@@ -20,6 +20,7 @@ from lm_eval.loggers import EvaluationTracker, evaluation_tracker
 from lm_eval.tasks import TaskManager, get_task_dict
 
 from consistency.support.resources import shipped
+from consistency.tasks.harness import letters, question
 from consistency.tasks.harness_speed import (
     compiled_templates,
     quick_records,
@@ -90,8 +91,9 @@ def world() -> TaskConfig:
         {"fewshot_config": {"sampler": "first_n", "split": "test"}},
         {"gen_prefix": "{{subject}}:"},
         {"doc_to_text": "{{question[:9]}}", "target_delimiter": ""},
+        {"doc_to_text": question, "doc_to_choice": letters},
     ],
-    ids=str,
+    ids=lambda change: ", ".join(change),
 )
 @pytest.mark.parametrize("how", [{}, {"system_instruction": "Be brief."}, {"chat": True}], ids=str)
 def test_prompts_are_the_same_with_shots_rendered_once(
@@ -109,7 +111,11 @@ def test_prompts_are_the_same_with_shots_rendered_once(
         rendered.clear()
         with shots_rendered_once():
             assert prompts(world, change, **how) == expected
-    if not change and "chat" not in how:
+    if (
+        change.get("doc_to_text", question) is question
+        and set(change) <= {"doc_to_text", "doc_to_choice"}
+        and "chat" not in how
+    ):
         # All but the first two questions lack their three examples.
         assert usual - len(rendered) == 18 * 3
 

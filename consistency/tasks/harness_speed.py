@@ -61,8 +61,8 @@ def shots_rendered_once() -> Iterator[None]:
     """Render the few-shot examples of a task once inside a `with` block, where all its questions have the same ones.
 
     Lm_eval renders them again for each question. The prompts are the same: what stands before the first question of a task, and
-    before the second, is put before the others, unless examples or templates draw at random, a function or a class of the
-    task's own renders them, or a chat template or a question's own text can change them.
+    before the second, is put before the others, unless examples or templates draw at random, a function or a class from
+    elsewhere renders them, or a chat template or a question's own text can change them.
     """
     from lm_eval.api.task import ConfigurableTask
 
@@ -129,8 +129,11 @@ def _has_the_same_shots(task: Any, doc: Any) -> bool:
 
 
 def _may_draw(way: Any) -> bool:
-    """Whether what renders a part of a document may give something else each time: a function, or a template that draws."""
-    return callable(way) or (isinstance(way, str) and _DRAWS.search(way) is not None)
+    """Whether what renders a part of a document may give something else each time: a user's function, a template that draws."""
+    if isinstance(way, str):
+        return _DRAWS.search(way) is not None
+    # This package's own give the same for the same document.
+    return callable(way) and getattr(way, "__module__", None) != "consistency.tasks.harness"
 
 
 @contextmanager
