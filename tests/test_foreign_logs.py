@@ -562,6 +562,36 @@ def test_a_scorer_of_nemo_does_not_replace_the_reward(tmp_path):
     assert read_run(log).tasks["towns"].correct.tolist() == [float(item.right) for item in BEFORE]
 
 
+def rewarded(folder: Path, low: float, high: float) -> Path:
+    """The second model's answers as NeMo Evaluator writes them, with other rewards than 0 and 1."""
+    log = foreign_logs.write_nemo(folder, 1, AFTER)
+    rows = [json.loads(line) for line in data_file(log).read_text().splitlines()]
+    lines(
+        data_file(log), [{**row, "reward": high if item.right else low} for row, item in zip(rows, AFTER, strict=True)]
+    )
+    return log
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 100.0), (-1.0, 1.0)])
+def test_rewards_of_two_values_are_right_and_wrong(low, high, tmp_path, logs):
+    for other in ("lm_eval", "nemo", "plain_answers"):
+        found = section(compare(logs[other][0], rewarded(tmp_path / other, low, high)))
+        assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+
+
+def test_an_accuracy_up_to_100_is_not_compared_with_one_up_to_1(tmp_path, logs, call):
+    log = rewarded(tmp_path / "log", 25.0, 75.0)
+    found = section(compare(logs["nemo"][0], log))
+    assert found.accuracy_metric is None
+    assert "acc" not in found.metrics
+    assert [item.metric for item in found.uncompared] == ["acc"]
+    code, _, error = call("compare", logs["lm_eval"][0], log)
+    assert code == 2
+    assert "0 to 1" in error
+    # Of two such logs the means are compared.
+    assert section(compare(log, log)).metrics["acc"].delta.value == 0
+
+
 def test_the_right_letter_of_a_generated_answer_of_lighteval_is_its_option(tmp_path):
     log = foreign_logs.write_lighteval(tmp_path, 0, BEFORE)
     file = data_file(log)

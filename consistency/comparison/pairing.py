@@ -155,8 +155,9 @@ def pair(before: Scores, after: Scores) -> Pairs:
     if before.has_options != after.has_options:
         without = after if before.has_options else before
         raise InputError(
-            f"the task {without.task} logs no options, and the task it is compared with does",
-            do="compare two tasks of one kind",
+            f"the task {without.task} logs no options, which the other log has, and "
+            "no metric of accuracy from 0 to 1 is in both",
+            do="compare two tasks of one kind, or log for each answer whether it is right, as 1 or 0",
             path=without.source,
         )
     if _same_documents(before, after):

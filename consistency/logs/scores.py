@@ -143,7 +143,7 @@ class Scores:
         Those between 0 and 1, as `accuracy_names` orders them; under a length normalisation its own alone, for the others
         are of other scores.
         """
-        shares = [name for name, values in self.metrics.items() if _are_shares(values)]
+        shares = [name for name, values in self.metrics.items() if are_shares(values)]
         names = accuracy_names(shares, self.settings.metrics)
         return tuple(names) if self.score == "raw" else tuple(name for name in names if name == self.score)
 
@@ -358,7 +358,7 @@ class Scores:
         return int((known & (hit != (metric == 1))).sum())
 
 
-def _are_shares(values: Floats) -> bool:
+def are_shares(values: Floats) -> bool:
     """Whether all known values lie between 0 and 1."""
     known = values[np.isfinite(values)]
     return bool(len(known)) and bool(((known >= 0) & (known <= 1)).all())

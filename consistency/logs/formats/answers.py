@@ -173,6 +173,8 @@ def to_scores(
         name: np.array([row.metrics.get(name, np.nan) for row in rows], dtype=np.float64)
         for name in dict.fromkeys(name for row in rows for name in row.metrics)
     }
+    if ACC in columns:
+        columns[ACC] = _from_0_to_1(columns[ACC], notes)
     options = Options(logprobs, gold) if width else None
     metrics = read_metrics(columns, settings, "none", options, repeated=bool(several))
     unconditional = None
@@ -212,6 +214,16 @@ def to_scores(
     )
     order = order_of_labels(continuations, documents, width) if width else None
     return scores if order is None else scores.reorder_options(order)
+
+
+def _from_0_to_1(values: Floats, notes: list[str]) -> Floats:
+    """What is right as 1 and what is wrong as 0, where the log has two numbers for them: 100 and 0, or 1 and -1."""
+    held = {*values[np.isfinite(values)].tolist()}
+    for low, high in ((0.0, 100.0), (-1.0, 1.0)):
+        if held <= {low, high} and not held <= {0.0, 1.0}:
+            notes.append(f"{ACC} of {high:g} is read as right, and {low:g} as wrong")
+            return (values - low) / (high - low)
+    return values
 
 
 def _numbers(ids: Iterable[int | str]) -> dict[int | str, int]:
