@@ -9,7 +9,9 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 import zipfile
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
 from pathlib import Path
@@ -109,25 +111,56 @@ def test_logs_of_two_programs_pair_by_what_is_asked(one, two, logs):
     assert said == ([tuple(harness)] if harness[0] != harness[1] else [])
 
 
-def test_options_in_another_order_pair_by_their_texts(tmp_path):
-    order = [2, 0, 3, 1]
-    turned = [
+def reordered(items: list[Asked], order: list[int]) -> list[Asked]:
+    """The same answers to questions whose options are in another order."""
+    return [
         Asked(
             item.question,
             tuple(item.options[place] for place in order),
             order.index(item.gold),
             tuple(item.logprobs[place] for place in order),
         )
-        for item in AFTER
+        for item in items
     ]
+
+
+def test_options_in_another_order_pair_by_their_texts(tmp_path):
     first = foreign_logs.write_lighteval(tmp_path / "a", 0, BEFORE)
-    second = foreign_logs.write_plain(tmp_path / "b", 1, turned)
+    second = foreign_logs.write_plain(tmp_path / "b", 1, reordered(AFTER, [2, 0, 3, 1]))
     found = compare(first, second).overall
     assert (found.n, found.pairing.reordered) == (len(BEFORE), len(BEFORE))
     own = compare(
         foreign_logs.write_plain(tmp_path / "c", 0, BEFORE), foreign_logs.write_plain(tmp_path / "d", 1, AFTER)
     )
     assert found.estimates["kl"].value == pytest.approx(own.overall.estimates["kl"].value, abs=1e-9)
+
+
+def test_of_two_options_that_read_the_same_the_right_one_is_the_right_one(tmp_path):
+    runs = []
+    for side, (items, order) in enumerate(((BEFORE, [0, 1, 2, 3]), (AFTER, [2, 0, 3, 1]))):
+        same = [replace(item, options=(item.options[0], item.options[1], item.options[0], "Bern")) for item in items]
+        runs.append(foreign_logs.write_plain(tmp_path / str(side), side, reordered(same, order)))
+    found = compare(*runs).overall
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+    (task,) = compare(*runs).by_task.values()
+    assert any("read the same" in note for note in task.pairing.notes)
+
+
+@pytest.mark.parametrize("other", ["plain_answers", "lighteval"])
+def test_accents_in_another_form_are_the_same_text(other, tmp_path):
+    runs = []
+    for side, (items, form, name) in enumerate(((BEFORE, "NFC", "lm_eval"), (AFTER, "NFD", other))):
+        texts = [
+            replace(
+                item,
+                question=unicodedata.normalize(form, item.question.replace("town", "Städte")),
+                options=tuple(unicodedata.normalize(form, f"{text} é") for text in item.options),
+            )
+            for item in items
+        ]
+        runs.append(FORMATS[name](tmp_path / str(side), side, texts))
+    found = section(compare(*runs))
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from consistency.logs.doubts import doubts
 from consistency.logs.labels import are_options, label_of, labels_of
 from consistency.logs.scores import Scores
 from consistency.support.arrays import Bools, Integers
-from consistency.support.text import shortened
+from consistency.support.text import counted, shortened
 
 # Why documents are left out that have no counterpart.
 ONLY_FIRST, ONLY_SECOND = "only in the first log", "only in the second log"
@@ -178,6 +178,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
     kept = pairs
     # By place among the kept pairs, of those whose options are in another order.
     columns: dict[int, tuple[int, ...]] = {}
+    alike = 0
     if before.has_options:
         differ = []
         # A view of memory gives Python's numbers one by one; lists of them would take 80 bytes a pair.
@@ -188,6 +189,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
                 differ.append(place)
             elif found:
                 columns[place - len(differ)] = found
+                alike += len(set(map(normalised, before.option_texts(i)))) < len(found)
         kept = np.delete(pairs, differ, axis=0)
     first, second = before.take(kept[:, 0]), after.take(kept[:, 1])
     reordered = np.zeros(len(kept), dtype=bool)
@@ -227,7 +229,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
         dropped={
             reason: Dropped(len(ids), tuple(i for i in ids[:_EXAMPLES] if i >= 0)) for reason, ids in left_out.items()
         },
-        notes=_notes(before, after),
+        notes=(*_notes(before, after), *_note_of_alike(alike)),
     )
     return Pairs(first, _sharing(first, second), report, reordered)
 
@@ -300,6 +302,14 @@ def notes_of(tasks: Mapping[str, Scores]) -> Iterator[str]:
             said.setdefault(note, []).append(name)
     for note, names in said.items():
         yield f"{shortened(names)}: {note}"
+
+
+def _note_of_alike(count: int) -> Iterator[str]:
+    if count:
+        yield (
+            f"{counted(count, 'question', 'have')} options in another order of which two read the same: "
+            "they are matched by whether they are right, and else by their order"
+        )
 
 
 def _left(n: int, taken: Integers) -> Integers:
@@ -396,10 +406,18 @@ def _column_order(before: Scores, i: int, after: Scores, j: int) -> tuple[int, .
         return ()
     if Counter(texts_before) != Counter(texts_after):
         return None
+    # Of options that read the same, the right one is the right one of the other log.
+    right_before, right_after = before.gold[i], after.gold[j]
     places: dict[str, list[int]] = defaultdict(list)
     for column, text in enumerate(texts_after):
         places[text].append(column)
-    return tuple(places[text].pop(0) for text in texts_before)
+    found = {}
+    for column in sorted(range(count), key=lambda column: not right_before[column]):
+        same = places[texts_before[column]]
+        found[column] = same.pop(
+            next((k for k, other in enumerate(same) if right_after[other] == right_before[column]), 0)
+        )
+    return tuple(found[column] for column in range(count))
 
 
 def _is_same_right(first: Scores, second: Scores, row: int) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -153,14 +154,15 @@ def question_and_options(document: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def normalised(text: str) -> str:
-    r"""Text with its white space evened out, as it is compared between runs.
+    r"""Text with its white space evened out and accents in one form (NFC), as it is compared between runs.
 
     Examples
     --------
-    >>> normalised(" Paris,\n France ")
-    'Paris, France'
+    >>> normalised(" Paris,\n France "), normalised("Bogota\u0301") == "Bogotá"
+    ('Paris, France', True)
     """
-    return " ".join(text.split())
+    found = " ".join(text.split())
+    return found if found.isascii() else unicodedata.normalize("NFC", found)
 
 
 def _text(value: Any) -> str:
