@@ -595,6 +595,32 @@ def test_a_scorer_of_nemo_does_not_replace_the_reward(tmp_path):
     assert read_run(log).tasks["towns"].correct.tolist() == [float(item.right) for item in BEFORE]
 
 
+@pytest.mark.parametrize("form", ["[array({})]", "tensor({}, dtype=torch.float16)", "array({}, dtype=float32)", "{}"])
+def test_numbers_that_are_printed_as_arrays_are_log_probabilities(form, tmp_path, logs):
+    log = foreign_logs.write_leaderboard(tmp_path / "log", 1, AFTER)
+    rows = pq.read_table(data_file(log)).to_pylist()
+    for row, item in zip(rows, AFTER, strict=True):
+        values = [float("-inf") if value == min(item.logprobs) else value for value in item.logprobs]
+        row["predictions"] = form.format(values)
+        row["metrics"] = f"{{'acc': np.float64({float(item.right)}), 'other': nan}}"
+    pq.write_table(pa.Table.from_pylist(rows), data_file(log))
+    (scores,) = read_run(log).tasks.values()
+    assert scores.logprobs.max(axis=1).tolist() == [max(item.logprobs) for item in AFTER]
+    assert np.isneginf(scores.logprobs).sum(axis=1).tolist() == [1] * len(AFTER)
+    assert scores.metrics["acc"].tolist() == [float(item.right) for item in AFTER]
+
+
+@pytest.mark.parametrize("turned", [0, 3])
+def test_a_correct_beside_log_probabilities_that_say_otherwise_is_counted(turned, tmp_path):
+    file = data_file(foreign_logs.write_plain(tmp_path, 0, BEFORE))
+    rows = [
+        {**json.loads(line), "correct": item.right != (place < turned)}
+        for place, (line, item) in enumerate(zip(file.read_text().splitlines(), BEFORE, strict=True))
+    ]
+    scores = read_run(lines(file, rows)).tasks["towns"]
+    assert [note.split(" ", 1)[0] for note in scores.notes if "correct" in note] == ["3"] * bool(turned)
+
+
 def rewarded(folder: Path, low: float, high: float) -> Path:
     """The second model's answers as NeMo Evaluator writes them, with other rewards than 0 and 1."""
     log = foreign_logs.write_nemo(folder, 1, AFTER)

@@ -30,6 +30,11 @@ _NEW = (
 _OLD = ("example", "instruction", "full_prompt", "predictions", "choices", "gold_index", "gold", "metrics")
 # A column that was written as text is read as Python's values only up to this many characters.
 _LONGEST = 1 << 20
+# array([-0.5], dtype=float32), tensor([-0.5]), np.float64(-0.5)
+_WRAPPER = re.compile(r"\b(?:np\.|numpy\.|torch\.)?(?:array|tensor|float\d*)\(|,\s*(?:dtype|device)=['\w.:]+")
+_SCALAR = re.compile(r"\b(?:np|numpy)\.\w{1,12}\(([^()]*)\)")
+_NOT_FINITE = re.compile(r"-?\b(?:nan|inf)\b")
+_BETWEEN_NUMBERS = re.compile(r"[\s,()\[\]]+")
 _WHAT = "details of lighteval"
 
 
@@ -182,7 +187,31 @@ def _plain(value: Any) -> Any:
     try:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
+        pass
+    found = _numbers(value)
+    if not isinstance(found, str):
+        return found
+    try:
+        return ast.literal_eval(_NOT_FINITE.sub("None", _SCALAR.sub(r"\1", value)))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         return value
+
+
+def _numbers(text: str) -> str | list[float]:
+    """The numbers of a text that holds nothing else, as NumPy and PyTorch print them; any other text as it is.
+
+    Examples
+    --------
+    >>> _numbers("[array([-0.5, -inf], dtype=float32)]"), _numbers("[-0.5 nan]"), _numbers("[B]")
+    ([-0.5, -inf], [-0.5, nan], '[B]')
+    """
+    if not text.lstrip().startswith(("[", "(", "array(", "tensor(")):
+        return text
+    parts = _BETWEEN_NUMBERS.split(_WRAPPER.sub(" ", text))
+    try:
+        return [float(part) for part in parts if part not in ("", "True", "False")]
+    except ValueError:
+        return text
 
 
 def _task(name: str) -> tuple[str, int | None]:

@@ -74,10 +74,22 @@ class PlainReader:
 
 
 def _notes(answers: list[Answer]) -> Iterator[str]:
-    """How many answers are none of the options, where the log does not say itself whether they are right."""
+    """How many answers are none of the options, or right and wrong at once."""
+    # By what they say alone: where the log says itself whether they are right, that counts.
     lost = sum(answer.answer == "" for answer in answers)
     if lost:
         yield f"{counted(lost, 'answer', 'name')} none of the choices, and {'counts' if lost == 1 else 'count'} as wrong"
+    other = sum(
+        answer.metrics[ACC] in (0, 1)
+        and answer.metrics[ACC] != float(max(range(len(scored)), key=scored.__getitem__) in answer.gold)
+        for answer in answers
+        if ACC in answer.metrics and answer.gold and (scored := answer.logprobs)
+    )
+    if other:
+        yield (
+            f"{counted(other, 'question', 'have')} another `correct` than gold and logprobs give: "
+            "accuracy is by `correct` where both logs have it"
+        )
 
 
 def _answer(row: _Row, place: int) -> Answer:
