@@ -146,6 +146,24 @@ def test_of_two_options_that_read_the_same_the_right_one_is_the_right_one(tmp_pa
     assert any("read the same" in note for note in task.pairing.notes)
 
 
+@pytest.mark.parametrize("name", ["inspect_json", "nemo", "every_eval_ever", "plain_answers"])
+def test_records_of_logs_without_log_probabilities_pair_with_other_logs(name, tmp_path, logs, call):
+    order = [3, 2, 1, 0]
+    other = FORMATS[name](tmp_path / "other", 1, reordered(AFTER, order))
+    assert call("compare", logs[name][0], other, "--records", tmp_path / "records")[0] == 0
+    for one, two in (
+        (tmp_path / "records" / "before", logs["plain"][1]),
+        (logs["plain"][0], tmp_path / "records" / "after"),
+        (tmp_path / "records" / "before", tmp_path / "records" / "after"),
+    ):
+        found = section(compare(one, two))
+        assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+    # A question whose right answer is another is one of another task.
+    changed = [replace(item, gold=(item.gold + 1) % 4) if place < 7 else item for place, item in enumerate(AFTER)]
+    plain = foreign_logs.write_plain(tmp_path / "changed", 1, changed)
+    assert section(compare(tmp_path / "records" / "before", plain)).pairing.dropped["right answer differs"].count == 7
+
+
 @pytest.mark.parametrize("other", ["plain_answers", "lighteval"])
 def test_accents_in_another_form_are_the_same_text(other, tmp_path):
     runs = []
