@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from consistency.errors import InputError
 from consistency.logs.folders import LeftOut, Selection, is_log, is_results_name, is_samples_name
 from consistency.logs.packed import archive_members, is_archive, plain_name, read_head
-from consistency.logs.run_config import RunConfig
+from consistency.logs.run_config import RunConfig, moment
 from consistency.logs.scores import Scores
 from consistency.support.text import shortened
 
@@ -142,7 +141,7 @@ def _joined(
 ) -> tuple[Mapping[str, Scores], RunConfig, Selection]:
     """The newest of each task, or those of a date."""
     dates = {file: (log.config.date or "").replace(":", "-") for file, log in logs.items()}
-    order = sorted(logs, key=lambda file: (_moment(logs[file].config.date or ""), str(file)), reverse=True)
+    order = sorted(logs, key=lambda file: (moment(logs[file].config.date or ""), str(file)), reverse=True)
     if run is not None:
         dated = [file for file in order if dates[file].startswith(run.replace(":", "-"))]
         order = dated or (order if or_newest else [])
@@ -180,16 +179,6 @@ def _joined(
         held={labels[file]: tuple(logs[file].tasks) for file in order if file not in read},
     )
     return tasks, config, selection
-
-
-def _moment(date: str) -> str:
-    """A date that sorts by time, whatever zone it is told in; as it is written where it names none."""
-    try:
-        found = datetime.fromisoformat(date)
-        written = date if found.tzinfo is None else found.astimezone(UTC).isoformat(timespec="microseconds")
-    except (ValueError, OverflowError):
-        written = date
-    return written.replace(":", "-")
 
 
 def _merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
