@@ -587,6 +587,26 @@ def test_a_target_that_is_a_place_is_not_the_option_of_that_number(name, tmp_pat
     assert section(compare(other, log)).n == len(asked)
 
 
+@pytest.mark.parametrize("name", [name for name in WITH_QUESTIONS if name != "lm_eval"])
+def test_options_that_are_letters_are_not_the_letters_before_them(name, tmp_path):
+    """Which vitamin is it: A. D, B. A, C. B, D. C."""
+    runs = []
+    for side, (items, write) in enumerate(((BEFORE, FORMATS["lm_eval"]), (AFTER, FORMATS[name]))):
+        asked = [replace(item, options=tuple("DABC")) if n % 3 == 0 else item for n, item in enumerate(items)]
+        log = write(tmp_path / str(side), side, asked)
+        if name == "plain_answers" and side:
+            # There the text of an option is that option, see docs/formats.md.
+            rows = map(json.loads, log.read_text().splitlines())
+            lines(log, [{**row, "gold": item.gold} for row, item in zip(rows, asked, strict=True)])
+        runs.append(log)
+    found = section(compare(*runs))
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+    if name in WITH_LOGPROBS:
+        pairs = [(softmax(one), softmax(two)) for one, two in zip(BEFORE, AFTER, strict=True)]
+        kl = np.mean([(p * np.log(p / q)).sum() for p, q in pairs])
+        assert found.estimates["kl"].value == pytest.approx(kl, abs=1e-9)
+
+
 def test_of_several_metrics_in_records_one_says_what_is_right_in_whatever_order(tmp_path):
     runs = []
     for side, items in enumerate((BEFORE, AFTER)):
@@ -820,6 +840,20 @@ def test_a_folder_of_several_tasks_and_dates(tmp_path):
         ("Which?\nA. x\nB. y\nAnswer with the option's letter from the given choices directly.", "Which?", ("x", "y")),
         ("Which?\n(A) x\n(B) y\nPlease select the correct answer from the options above.", "Which?", ("x", "y")),
         ("Which?\nA. please\nB. the answer", "Which?", ("please", "the answer")),
+        (
+            "<bos><start_of_turn>user\nWhich?\nA. x\nB. y\nAnswer:<end_of_turn>\n<start_of_turn>model\n",
+            "Which?",
+            ("x", "y"),
+        ),
+        ("<｜begin▁of▁sentence｜><｜User｜>Which?\nA. x\nB. y<｜Assistant｜>", "Which?", ("x", "y")),
+        ("One?\nA. p\nB. q\n答案：B\n\nWhich?\nA. x\nB. y\n答案：", "Which?", ("x", "y")),
+        ("One?\nA. p\nB. q\nCorrect answer: B\n\nWhich?\nA. x\nB. y\nCorrect answer:", "Which?", ("x", "y")),
+        (
+            "Q: One?\nA. p\nB. q\nAnswer: Let's think step by step.\nIt is so.\nThe answer is (B).\n\nQ: Which?\nA. x\nB. y\n"
+            "Answer: Let's think step by step.",
+            "Which?",
+            ("x", "y"),
+        ),
         ("", "", ()),
     ],
 )

@@ -399,7 +399,8 @@ def _column_order(before: Scores, i: int, after: Scores, j: int) -> tuple[int, .
         scored_before, scored_after = texts_before, texts_after
         texts_before = [normalised(t) for t in before.option_texts(i)]
         texts_after = [normalised(t) for t in after.option_texts(j)]
-        if same_texts and texts_before == texts_after:
+        are_own = are_options(first, before.documents[i]), are_options(second, after.documents[j])
+        if same_texts and texts_before == texts_after and are_own[0] == are_own[1]:
             # The same options behind the same labels: the label says which is which, also of two that read the same.
             texts_before, texts_after = scored_before, scored_after
     if texts_before == texts_after:

@@ -11,12 +11,14 @@ import ast
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from consistency.errors import InputError
 from consistency.logs.formats.answers import Answer, Log, option_index, to_scores
 from consistency.logs.formats.decoding import fault_of, parquet_rows, parquet_schema
 from consistency.logs.formats.prompts import asked
+from consistency.logs.labels import label_of
 from consistency.logs.run_config import RunConfig
 from consistency.logs.task_settings import TaskSettings
 from consistency.support.json_files import read_json
@@ -155,8 +157,9 @@ def _to_answer(
         options = listed
     target = ", ".join(scored[item] for item in golds if item < len(scored))
     if not values and listed:
-        # By their texts, or by the letters that were to be written.
-        places = {option_index(scored[item], listed) for item in golds if item < len(scored)}
+        # By the letters that were to be written, one for each option, or by their texts.
+        are_letters = [label_of(text) for text in scored] == [*ascii_uppercase[: len(listed)]]
+        places = {item if are_letters else option_index(scored[item], listed) for item in golds if item < len(scored)}
         golds = tuple(sorted(place for place in places if place is not None))
     written = text[0] if isinstance(text, list | tuple) and text else text
     return Answer(
