@@ -685,8 +685,11 @@ def test_an_accuracy_up_to_100_is_not_compared_with_one_up_to_1(tmp_path, logs, 
     code, _, error = call("compare", logs["lm_eval"][0], log)
     assert code == 2
     assert "0 to 1" in error
-    # Of two such logs the means are compared.
+    # Of two such logs the means are compared, and so they are with a model that got nothing right.
     assert section(compare(log, log)).metrics["acc"].delta.value == 0
+    nothing = rewarded(tmp_path / "nothing", 0.0, 0.0)
+    means = 25 + 50 * np.mean([item.right for item in AFTER])
+    assert section(compare(log, nothing)).metrics["acc"].delta.value == pytest.approx(-means)
 
 
 def test_the_right_letter_of_a_generated_answer_of_lighteval_is_its_option(tmp_path):

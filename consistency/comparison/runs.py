@@ -18,6 +18,7 @@ from consistency.logs.rotations import fold_rotations
 from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores, are_shares
+from consistency.support.arrays import Floats
 from consistency.support.progress_line import Tell, silent
 from consistency.support.text import counted
 from consistency.tasks.questions import CYCLIC
@@ -129,8 +130,7 @@ def same_kind(first: Scores, second: Scores) -> tuple[Scores, Scores]:
     or count it from 0 to 100. A metric of accuracy that is from 0 to 1 in one log alone is not compared.
     """
     for name in accuracy_names([name for name in first.metrics if name in second.metrics]):
-        values = [scores.metrics[name] for scores in (first, second)]
-        if all(np.isfinite(each).any() for each in values) and len(set(map(are_shares, values))) > 1:
+        if _differ_in_scale(first.metrics[name], second.metrics[name]):
             first, second = (_without_metric(scores, name) for scores in (first, second))
     if first.has_options and second.has_options:
         return first, second
@@ -140,6 +140,12 @@ def same_kind(first: Scores, second: Scores) -> tuple[Scores, Scores]:
     if one.accuracy_metrics and two.accuracy_metrics:
         return one.with_accuracy(), two.with_accuracy()
     return first, second
+
+
+def _differ_in_scale(one: Floats, two: Floats) -> bool:
+    """Whether only one is from 0 to 1. What is 0 throughout is of any scale."""
+    known = [values[np.isfinite(values)] for values in (one, two)]
+    return are_shares(one) != are_shares(two) and all(values.any() for values in known)
 
 
 def _without_metric(scores: Scores, name: str) -> Scores:
