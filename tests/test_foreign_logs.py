@@ -769,6 +769,32 @@ def test_a_part_of_samples_says_that_it_is_one(tmp_path):
     assert not next(iter(read_run(whole).tasks.values())).notes
 
 
+def test_the_parts_of_a_data_set_are_read_together(tmp_path, logs, call):
+    runs = []
+    for side, items in enumerate((BEFORE, AFTER)):
+        folder = tmp_path / str(side) / "towns"
+        folder.mkdir(parents=True)
+        rows = foreign_logs.samples(items)
+        for part, places in enumerate((range(25), range(25, 50), range(50, 60))):
+            table = pa.Table.from_pylist([rows[place] for place in places])
+            pq.write_table(table, folder / f"train-0000{part}-of-00003.parquet")
+        runs.append(folder.parent)
+    found = compare(*runs).overall
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+    assert not next(iter(read_run(runs[0]).tasks.values())).notes
+    # A wrong row is named by its place in its own file.
+    last = runs[1] / "towns" / "train-00002-of-00003.parquet"
+    rows = pq.read_table(last).to_pylist()
+    rows[4]["filtered_resps"] = None
+    pq.write_table(pa.Table.from_pylist(rows), last)
+    error = refused(call, runs[0], runs[1], tmp_path / "out")
+    assert last.name in error.replace("\n", "")
+    assert "row 5" in error
+    # Without one of them no part is taken for the whole.
+    last.unlink()
+    assert "joined in one file" in refused(call, runs[0], runs[1], tmp_path / "out")
+
+
 def test_questions_that_ask_the_same_pair_by_their_names_and_not_by_their_places(tmp_path):
     runs = []
     for side, items in enumerate((BEFORE, AFTER)):

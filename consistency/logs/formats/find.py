@@ -124,7 +124,7 @@ def read_foreign(
     names = sorted({reader.name for reader in found.values()})
     if len(names) > 1:
         raise InputError(f"holds logs of {' and '.join(names)}", do="name the files of one of them", path=path)
-    logs = {file: reader.read(file) for file, reader in found.items()}
+    logs = _read(found)
     models = sorted({log.config.model_name for log in logs.values() if log.config.model_name is not None})
     if len(models) > 1:
         raise InputError(
@@ -134,6 +134,21 @@ def read_foreign(
         )
     tasks, config, selection = _joined(path, logs, run, or_newest=or_newest)
     return tasks, config, replace(selection, left_out=tuple(left_out))
+
+
+def _read(found: Mapping[Path, Reader]) -> dict[Path, Log]:
+    """The logs of files; of the parts of a data set that are all there, one log under the first."""
+    from consistency.logs.formats.samples_parquet import SamplesParquetReader, whole_data_sets
+
+    parts = whole_data_sets(file for file, reader in found.items() if isinstance(reader, SamplesParquetReader))
+    later = {file for files in parts.values() for file in files[1:]}
+    return {
+        file: reader.read_parts(parts[file])
+        if isinstance(reader, SamplesParquetReader) and file in parts
+        else reader.read(file)
+        for file, reader in found.items()
+        if file not in later
+    }
 
 
 def _joined(
