@@ -769,6 +769,25 @@ def test_a_part_of_samples_says_that_it_is_one(tmp_path):
     assert not next(iter(read_run(whole).tasks.values())).notes
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"question_id": 7, "cot_content": "", "category": "history", "src": "ori_mmlu"},  # MMLU-Pro
+        {"uuid": "7", "discipline": "a", "field": "b", "subfield": "c", "difficulty": "hard", "is_calculation": False},
+        {"id": "7", "question_concept": "town"},  # CommonsenseQA
+    ],
+)
+def test_what_data_sets_say_beside_a_question_does_not_part_it_from_other_logs(beside, tmp_path, logs):
+    log = foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER)
+    (file,) = log.rglob("samples_*.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in rows:
+        row["doc"].update(beside)
+    lines(file, rows)
+    found = section(compare(logs["lighteval"][0], log))
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+
+
 def test_the_parts_of_a_data_set_are_read_together(tmp_path, logs, call):
     runs = []
     for side, items in enumerate((BEFORE, AFTER)):
