@@ -181,6 +181,18 @@ def test_accents_in_another_form_are_the_same_text(other, tmp_path):
     assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
 
 
+@pytest.mark.parametrize(("one", "two"), [("plain", "lighteval"), ("lighteval", "plain"), ("plain", "plain")])
+def test_a_right_option_that_only_one_log_knows_is_that_of_both(one, two, tmp_path):
+    runs = [FORMATS[name](tmp_path / str(side), side, (BEFORE, AFTER)[side]) for side, name in enumerate((one, two))]
+    for side in [side for side, name in enumerate((one, two)) if name == "plain"]:
+        rows = map(json.loads, runs[side].read_text().splitlines())
+        kept = {place for place in range(60) if place % 2 == side}
+        lines(runs[side], [{**row, "gold": row["gold"] if n in kept else None} for n, row in enumerate(rows)])
+    found = compare(*runs).overall
+    assert found.estimates["accuracy_after"].n == 60
+    assert (found.flips["harmful"], found.flips["beneficial"]) == (HARMFUL, BENEFICIAL)
+
+
 @pytest.mark.parametrize(
     ("one", "two"), [("plain", "lighteval"), ("lm_eval", "nemo"), ("inspect_json", "plain_answers")]
 )

@@ -162,7 +162,8 @@ def pair(before: Scores, after: Scores) -> Pairs:
         )
     if _same_documents(before, after):
         report = _report_of_same(before, after)
-        return Pairs(before, _sharing(before, after), report, np.zeros(len(before), dtype=bool))
+        first, second = _with_gold_of_both(before, after)
+        return Pairs(first, _sharing(first, second), report, np.zeros(len(before), dtype=bool))
     hash_pairs, identical = _match(_hash_keys(before), _hash_keys(after), before, after)
     rest_before = _left(len(before), hash_pairs[:, 0])
     rest_after = _left(len(after), hash_pairs[:, 1])
@@ -213,6 +214,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
             same = np.flatnonzero(known)
             left_out["right answer differs"] = [int(d) for d in np.delete(first.doc_id, same)]
             first, second, reordered, kept = first.take(same), second.take(same), reordered[same], kept[same]
+    first, second = _with_gold_of_both(first, second)
     _explain_unpaired(before, after, pairs, left_out)
     if before.duplicates:
         left_out[REPEATED[0]] = [-1] * before.duplicates
@@ -240,6 +242,17 @@ def _sharing(before: Scores, after: Scores) -> Scores:
     same = {name: getattr(before, name) for name in names if getattr(before, name) == getattr(after, name)}
     numbers = before.doc_id if np.array_equal(before.doc_id, after.doc_id) else after.doc_id
     return replace(after, doc_id=numbers, **same)
+
+
+def _with_gold_of_both(first: Scores, second: Scores) -> tuple[Scores, Scores]:
+    """Paired answers, in each the right options that only the other log knows."""
+    known = [np.asarray(scores.gold.any(axis=1, keepdims=True)) for scores in (first, second)]
+    if not first.has_options or np.array_equal(known[0], known[1]):
+        return first, second
+    return (
+        replace(first, gold=np.where(known[0], first.gold, second.gold)),
+        replace(second, gold=np.where(known[1], second.gold, first.gold)),
+    )
 
 
 def _same_documents(before: Scores, after: Scores) -> bool:
