@@ -800,6 +800,75 @@ def test_what_data_sets_say_beside_a_question_does_not_part_it_from_other_logs(b
     assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
 
 
+@pytest.mark.parametrize("further", [{"belief": 0.25}, {"fact1": "Rome is a town"}, {"level": 3, "tags": ["a", "b"]}])
+def test_questions_pair_with_those_of_a_log_without_further_fields(further, tmp_path, logs):
+    log = foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER)
+    (file,) = log.rglob("samples_*.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in rows:
+        row["doc"].update(further)
+    lines(file, rows)
+    found = section(compare(logs["plain"][0], log))
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+    assert any(all(name in note for name in further) for note in found.pairing.notes)
+    # Where both logs have a field and it differs, the question is another.
+    for row in rows[:7]:
+        row["doc"]["passage"] = "One."
+    before = lines(_made(tmp_path / "before") / file.name, rows)
+    for row in rows[:7]:
+        row["doc"]["passage"] = "Another."
+    after = lines(_made(tmp_path / "after") / file.name, rows)
+    assert section(compare(before, after)).n == 53
+
+
+def test_two_questions_that_one_log_tells_apart_by_a_further_field_do_not_pair(tmp_path, logs):
+    log = foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER)
+    (file,) = log.rglob("samples_*.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in rows:
+        row["doc"]["fact1"] = "a"
+    again = [{**row, "doc_id": 60 + row["doc_id"], "doc": {**row["doc"], "fact1": "b"}} for row in rows[:3]]
+    lines(file, [*rows, *again])
+    assert section(compare(logs["plain"][0], log)).n == 57
+
+
+@pytest.mark.parametrize("how", ["field", "prompt", "untold", "texts"])
+def test_letter_bias_of_plain_lines_is_that_of_the_same_letters_in_lm_eval(how, tmp_path):
+    runs = []
+    for side, shift in enumerate((0.0, 3.0)):
+        rows = []
+        for number in range(200):
+            scores = np.random.default_rng(number).normal(size=4)
+            scores[number % 4] += 1.2
+            scores[3] += shift
+            scores -= np.log(np.exp(scores).sum())
+            options = [f"town {number}.{place}" for place in range(4)]
+            row = {
+                "question": f"Which town is {number}?",
+                "choices": options,
+                "gold": number % 4,
+                "logprobs": [*scores],
+            }
+            listed = "".join(f"{letter}. {text}\n" for letter, text in zip("ABCD", options, strict=True))
+            more = {
+                "field": {"scored": "letters"},
+                "prompt": {"prompt": f"{row['question']}\n{listed}Answer:"},
+                "texts": {"scored": "texts"},
+            }
+            rows.append(row | more.get(how, {}))
+        runs.append(lines(_made(tmp_path / str(side)) / "towns.jsonl", rows))
+    found = section(compare(*runs))
+    lettered = how in ("field", "prompt")
+    assert found.decomposition.lettered == (200 if lettered else 0)
+    change = found.estimates["delta_accuracy"].value
+    assert change < -0.1
+    # A shift of one letter alone: what is corrected for it stays.
+    assert found.decomposition.estimates["calibrated_change"].value == pytest.approx(
+        0 if lettered else change, abs=0.02
+    )
+    assert any("scored" in note for note in found.pairing.notes) == (how == "untold")
+
+
 def test_the_parts_of_a_data_set_are_read_together(tmp_path, logs, call):
     runs = []
     for side, items in enumerate((BEFORE, AFTER)):

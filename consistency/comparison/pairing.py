@@ -174,6 +174,8 @@ def pair(before: Scores, after: Scores) -> Pairs:
         )
         identical |= more
         pairs = np.concatenate([hash_pairs, content_pairs])
+    within, further = _match_within(before, _left(len(before), pairs[:, 0]), after, _left(len(after), pairs[:, 1]))
+    pairs = np.concatenate([pairs, within])
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
     left_out: dict[str, list[int]] = defaultdict(list)
     kept = pairs
@@ -231,7 +233,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
         dropped={
             reason: Dropped(len(ids), tuple(i for i in ids[:_EXAMPLES] if i >= 0)) for reason, ids in left_out.items()
         },
-        notes=(*_notes(before, after), *_note_of_alike(alike)),
+        notes=(*_notes(before, after), *_note_of_alike(alike), *_note_of_further(len(within), further)),
     )
     return Pairs(first, _sharing(first, second), report, reordered)
 
@@ -377,6 +379,43 @@ def _match(keys_before: _Keys, keys_after: _Keys, before: Scores, after: Scores)
                 pairs.append(np.array([[row, found]], dtype=np.int64))
                 identical.add(row)
     return np.concatenate(pairs), identical
+
+
+def _match_within(
+    before: Scores, rows_before: Integers, after: Scores, rows_after: Integers
+) -> tuple[Integers, tuple[str, ...]]:
+    """Pairs of rows with the same options of which one asks all that the other does, shape [m, 2], and what else it holds.
+
+    Other programs log a question without the further fields of its data set. A row that fits several pairs with none.
+    """
+    if not (len(rows_before) and len(rows_after)):
+        return np.empty((0, 2), dtype=np.int64), ()
+    sides = [
+        {row: scores.asked_fields(row) for row in rows.tolist()}
+        for scores, rows in ((before, rows_before), (after, rows_after))
+    ]
+    holders: list[dict[tuple[str, tuple[str, ...]], set[int]]] = [defaultdict(set), defaultdict(set)]
+    for side, holder in zip(sides, holders, strict=True):
+        for row, (asked, options) in side.items():
+            for text in asked.values():
+                holder[text, options].add(row)
+    fits: set[tuple[int, int]] = set()
+    for own, other in ((0, 1), (1, 0)):
+        for row, (asked, options) in sides[own].items():
+            for found in set.intersection(*(holders[other].get((text, options), set()) for text in asked.values())):
+                fits.add((row, found) if own == 0 else (found, row))
+    times = [Counter(fit[side] for fit in fits) for side in (0, 1)]
+    pairs = sorted(fit for fit in fits if times[0][fit[0]] == times[1][fit[1]] == 1)
+    named = (set(sides[0][i][0]).symmetric_difference(sides[1][j][0]) for i, j in pairs)
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2), tuple(sorted(set().union(*named)))
+
+
+def _note_of_further(count: int, names: Sequence[str]) -> Iterator[str]:
+    if count:
+        yield (
+            f"{counted(count, 'question', 'pair')} by text and options alone: one log also has "
+            f"{shortened(names)}, and only its prompts tell whether its model was shown that"
+        )
 
 
 def _distinct(keys: _Keys) -> tuple[_Keys, Integers, Integers]:

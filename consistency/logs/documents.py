@@ -194,17 +194,29 @@ def question_key(document: bytes, options: tuple[str, ...]) -> bytes:
     >>> first == question_key(b'{"question": "1+1?", "choices": ["2", "3"], "difficulty": "easy"}', ("2", "3"))
     True
     """
+    asked, texts = asked_fields(document, options)
+    content = msgspec.json.encode([sorted(asked.values()), texts])
+    return hashlib.blake2b(content, digest_size=KEY_SIZE).digest()
+
+
+def asked_fields(document: bytes, options: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What a question asks, by field, and its options in an order of their own, as `question_key` takes both.
+
+    Examples
+    --------
+    >>> asked_fields(b'{"question": "1+1?", "choices": ["3", "2"], "answer": 1, "hint": "even"}', ())
+    ({'question': '1+1?', 'hint': 'even'}, ('2', '3'))
+    """
     fields = fields_of(document)
     texts, option_fields = _options(fields)
     skipped = _NOT_QUESTION | option_fields
     if texts and isinstance(fields.get("question"), str) and fields["question"].strip():
         skipped |= _BESIDE_QUESTION
-    asked = sorted(_text(value) for name, value in fields.items() if value not in ("", None) and name not in skipped)
+    asked = {name: _text(value) for name, value in fields.items() if value not in ("", None) and name not in skipped}
     if not asked:
         # No field is recognised as a question: only the whole document identifies it.
-        asked = [msgspec.json.encode(fields, order="deterministic").decode() if fields else document.hex()]
-    content = msgspec.json.encode([asked, sorted(normalised(text) for text in (texts or options))])
-    return hashlib.blake2b(content, digest_size=KEY_SIZE).digest()
+        asked = {"": msgspec.json.encode(fields, order="deterministic").decode() if fields else document.hex()}
+    return asked, tuple(sorted(normalised(text) for text in (texts or options)))
 
 
 def find_line(path: Path, document: bytes, doc_id: int) -> int | None:
