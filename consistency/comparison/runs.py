@@ -20,7 +20,7 @@ from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores, are_shares
 from consistency.support.arrays import Floats
 from consistency.support.progress_line import Tell, silent
-from consistency.support.text import counted
+from consistency.support.text import counted, shortened
 from consistency.tasks.questions import CYCLIC
 
 
@@ -175,10 +175,10 @@ def common_tasks(first: Run, second: Run) -> dict[str, str]:
             del free[best]
     if not common:
         raise InputError(
-            f"no task in common: {', '.join(sorted(second.tasks)[:5])}",
-            expected="the tasks of the other log: " + ", ".join(sorted(first.tasks)[:5]),
+            f"no task in common: {shortened(sorted(second.tasks))}",
+            expected=f"the tasks of the other log: {shortened(sorted(first.tasks))}",
             do=_unread_holders(first, second)
-            or "compare two runs of the same tasks, or name the tasks that belong together",
+            or "compare two runs of the same tasks; under two names they are one task if most of their questions are the same",
             path=second.path,
         )
     return common
