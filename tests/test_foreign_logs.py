@@ -9,7 +9,9 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
 import zipfile
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
 from pathlib import Path
@@ -109,25 +111,86 @@ def test_logs_of_two_programs_pair_by_what_is_asked(one, two, logs):
     assert said == ([tuple(harness)] if harness[0] != harness[1] else [])
 
 
-def test_options_in_another_order_pair_by_their_texts(tmp_path):
-    order = [2, 0, 3, 1]
-    turned = [
+def reordered(items: list[Asked], order: list[int]) -> list[Asked]:
+    """The same answers to questions whose options are in another order."""
+    return [
         Asked(
             item.question,
             tuple(item.options[place] for place in order),
             order.index(item.gold),
             tuple(item.logprobs[place] for place in order),
         )
-        for item in AFTER
+        for item in items
     ]
+
+
+def test_options_in_another_order_pair_by_their_texts(tmp_path):
     first = foreign_logs.write_lighteval(tmp_path / "a", 0, BEFORE)
-    second = foreign_logs.write_plain(tmp_path / "b", 1, turned)
+    second = foreign_logs.write_plain(tmp_path / "b", 1, reordered(AFTER, [2, 0, 3, 1]))
     found = compare(first, second).overall
     assert (found.n, found.pairing.reordered) == (len(BEFORE), len(BEFORE))
     own = compare(
         foreign_logs.write_plain(tmp_path / "c", 0, BEFORE), foreign_logs.write_plain(tmp_path / "d", 1, AFTER)
     )
     assert found.estimates["kl"].value == pytest.approx(own.overall.estimates["kl"].value, abs=1e-9)
+
+
+def test_of_two_options_that_read_the_same_the_right_one_is_the_right_one(tmp_path):
+    runs = []
+    for side, (items, order) in enumerate(((BEFORE, [0, 1, 2, 3]), (AFTER, [2, 0, 3, 1]))):
+        same = [replace(item, options=(item.options[0], item.options[1], item.options[0], "Bern")) for item in items]
+        runs.append(foreign_logs.write_plain(tmp_path / str(side), side, reordered(same, order)))
+    found = compare(*runs).overall
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+    (task,) = compare(*runs).by_task.values()
+    assert any("read the same" in note for note in task.pairing.notes)
+
+
+@pytest.mark.parametrize("name", ["inspect_json", "nemo", "every_eval_ever", "plain_answers"])
+def test_records_of_logs_without_log_probabilities_pair_with_other_logs(name, tmp_path, logs, call):
+    order = [3, 2, 1, 0]
+    other = FORMATS[name](tmp_path / "other", 1, reordered(AFTER, order))
+    assert call("compare", logs[name][0], other, "--records", tmp_path / "records")[0] == 0
+    for one, two in (
+        (tmp_path / "records" / "before", logs["plain"][1]),
+        (logs["plain"][0], tmp_path / "records" / "after"),
+        (tmp_path / "records" / "before", tmp_path / "records" / "after"),
+    ):
+        found = section(compare(one, two))
+        assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+    # A question whose right answer is another is one of another task.
+    changed = [replace(item, gold=(item.gold + 1) % 4) if place < 7 else item for place, item in enumerate(AFTER)]
+    plain = foreign_logs.write_plain(tmp_path / "changed", 1, changed)
+    assert section(compare(tmp_path / "records" / "before", plain)).pairing.dropped["right answer differs"].count == 7
+
+
+@pytest.mark.parametrize("other", ["plain_answers", "lighteval"])
+def test_accents_in_another_form_are_the_same_text(other, tmp_path):
+    runs = []
+    for side, (items, form, name) in enumerate(((BEFORE, "NFC", "lm_eval"), (AFTER, "NFD", other))):
+        texts = [
+            replace(
+                item,
+                question=unicodedata.normalize(form, item.question.replace("town", "Städte")),
+                options=tuple(unicodedata.normalize(form, f"{text} é") for text in item.options),
+            )
+            for item in items
+        ]
+        runs.append(FORMATS[name](tmp_path / str(side), side, texts))
+    found = section(compare(*runs))
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+
+
+@pytest.mark.parametrize(("one", "two"), [("plain", "lighteval"), ("lighteval", "plain"), ("plain", "plain")])
+def test_a_right_option_that_only_one_log_knows_is_that_of_both(one, two, tmp_path):
+    runs = [FORMATS[name](tmp_path / str(side), side, (BEFORE, AFTER)[side]) for side, name in enumerate((one, two))]
+    for side in [side for side, name in enumerate((one, two)) if name == "plain"]:
+        rows = map(json.loads, runs[side].read_text().splitlines())
+        kept = {place for place in range(60) if place % 2 == side}
+        lines(runs[side], [{**row, "gold": row["gold"] if n in kept else None} for n, row in enumerate(rows)])
+    found = compare(*runs).overall
+    assert found.estimates["accuracy_after"].n == 60
+    assert (found.flips["harmful"], found.flips["beneficial"]) == (HARMFUL, BENEFICIAL)
 
 
 @pytest.mark.parametrize(
@@ -536,6 +599,26 @@ def test_a_target_that_is_a_place_is_not_the_option_of_that_number(name, tmp_pat
     assert section(compare(other, log)).n == len(asked)
 
 
+@pytest.mark.parametrize("name", [name for name in WITH_QUESTIONS if name != "lm_eval"])
+def test_options_that_are_letters_are_not_the_letters_before_them(name, tmp_path):
+    """Which vitamin is it: A. D, B. A, C. B, D. C."""
+    runs = []
+    for side, (items, write) in enumerate(((BEFORE, FORMATS["lm_eval"]), (AFTER, FORMATS[name]))):
+        asked = [replace(item, options=tuple("DABC")) if n % 3 == 0 else item for n, item in enumerate(items)]
+        log = write(tmp_path / str(side), side, asked)
+        if name == "plain_answers" and side:
+            # There the text of an option is that option, see docs/formats.md.
+            rows = map(json.loads, log.read_text().splitlines())
+            lines(log, [{**row, "gold": item.gold} for row, item in zip(rows, asked, strict=True)])
+        runs.append(log)
+    found = section(compare(*runs))
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+    if name in WITH_LOGPROBS:
+        pairs = [(softmax(one), softmax(two)) for one, two in zip(BEFORE, AFTER, strict=True)]
+        kl = np.mean([(p * np.log(p / q)).sum() for p, q in pairs])
+        assert found.estimates["kl"].value == pytest.approx(kl, abs=1e-9)
+
+
 def test_of_several_metrics_in_records_one_says_what_is_right_in_whatever_order(tmp_path):
     runs = []
     for side, items in enumerate((BEFORE, AFTER)):
@@ -578,6 +661,65 @@ def test_a_scorer_of_nemo_does_not_replace_the_reward(tmp_path):
     rows = [{**json.loads(line), "scorer_rewards": {"acc": 0.0}} for line in data_file(log).read_text().splitlines()]
     lines(data_file(log), rows)
     assert read_run(log).tasks["towns"].correct.tolist() == [float(item.right) for item in BEFORE]
+
+
+@pytest.mark.parametrize("form", ["[array({})]", "tensor({}, dtype=torch.float16)", "array({}, dtype=float32)", "{}"])
+def test_numbers_that_are_printed_as_arrays_are_log_probabilities(form, tmp_path, logs):
+    log = foreign_logs.write_leaderboard(tmp_path / "log", 1, AFTER)
+    rows = pq.read_table(data_file(log)).to_pylist()
+    for row, item in zip(rows, AFTER, strict=True):
+        values = [float("-inf") if value == min(item.logprobs) else value for value in item.logprobs]
+        row["predictions"] = form.format(values)
+        row["metrics"] = f"{{'acc': np.float64({float(item.right)}), 'other': nan}}"
+    pq.write_table(pa.Table.from_pylist(rows), data_file(log))
+    (scores,) = read_run(log).tasks.values()
+    assert scores.logprobs.max(axis=1).tolist() == [max(item.logprobs) for item in AFTER]
+    assert np.isneginf(scores.logprobs).sum(axis=1).tolist() == [1] * len(AFTER)
+    assert scores.metrics["acc"].tolist() == [float(item.right) for item in AFTER]
+
+
+@pytest.mark.parametrize("turned", [0, 3])
+def test_a_correct_beside_log_probabilities_that_say_otherwise_is_counted(turned, tmp_path):
+    file = data_file(foreign_logs.write_plain(tmp_path, 0, BEFORE))
+    rows = [
+        {**json.loads(line), "correct": item.right != (place < turned)}
+        for place, (line, item) in enumerate(zip(file.read_text().splitlines(), BEFORE, strict=True))
+    ]
+    scores = read_run(lines(file, rows)).tasks["towns"]
+    assert [note.split(" ", 1)[0] for note in scores.notes if "correct" in note] == ["3"] * bool(turned)
+
+
+def rewarded(folder: Path, low: float, high: float) -> Path:
+    """The second model's answers as NeMo Evaluator writes them, with other rewards than 0 and 1."""
+    log = foreign_logs.write_nemo(folder, 1, AFTER)
+    rows = [json.loads(line) for line in data_file(log).read_text().splitlines()]
+    lines(
+        data_file(log), [{**row, "reward": high if item.right else low} for row, item in zip(rows, AFTER, strict=True)]
+    )
+    return log
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 100.0), (-1.0, 1.0)])
+def test_rewards_of_two_values_are_right_and_wrong(low, high, tmp_path, logs):
+    for other in ("lm_eval", "nemo", "plain_answers"):
+        found = section(compare(logs[other][0], rewarded(tmp_path / other, low, high)))
+        assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+
+
+def test_an_accuracy_up_to_100_is_not_compared_with_one_up_to_1(tmp_path, logs, call):
+    log = rewarded(tmp_path / "log", 25.0, 75.0)
+    found = section(compare(logs["nemo"][0], log))
+    assert found.accuracy_metric is None
+    assert "acc" not in found.metrics
+    assert [item.metric for item in found.uncompared] == ["acc"]
+    code, _, error = call("compare", logs["lm_eval"][0], log)
+    assert code == 2
+    assert "0 to 1" in error
+    # Of two such logs the means are compared, and so they are with a model that got nothing right.
+    assert section(compare(log, log)).metrics["acc"].delta.value == 0
+    nothing = rewarded(tmp_path / "nothing", 0.0, 0.0)
+    means = 25 + 50 * np.mean([item.right for item in AFTER])
+    assert section(compare(log, nothing)).metrics["acc"].delta.value == pytest.approx(-means)
 
 
 def test_the_right_letter_of_a_generated_answer_of_lighteval_is_its_option(tmp_path):
@@ -657,6 +799,120 @@ def test_a_part_of_samples_says_that_it_is_one(tmp_path):
     assert not next(iter(read_run(whole).tasks.values())).notes
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"question_id": 7, "cot_content": "", "category": "history", "src": "ori_mmlu"},  # MMLU-Pro
+        {"uuid": "7", "discipline": "a", "field": "b", "subfield": "c", "difficulty": "hard", "is_calculation": False},
+        {"id": "7", "question_concept": "town"},  # CommonsenseQA
+    ],
+)
+def test_what_data_sets_say_beside_a_question_does_not_part_it_from_other_logs(beside, tmp_path, logs):
+    log = foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER)
+    (file,) = log.rglob("samples_*.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in rows:
+        row["doc"].update(beside)
+    lines(file, rows)
+    found = section(compare(logs["lighteval"][0], log))
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+
+
+@pytest.mark.parametrize("further", [{"belief": 0.25}, {"fact1": "Rome is a town"}, {"level": 3, "tags": ["a", "b"]}])
+def test_questions_pair_with_those_of_a_log_without_further_fields(further, tmp_path, logs):
+    log = foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER)
+    (file,) = log.rglob("samples_*.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in rows:
+        row["doc"].update(further)
+    lines(file, rows)
+    found = section(compare(logs["plain"][0], log))
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+    assert any(all(name in note for name in further) for note in found.pairing.notes)
+    # Where both logs have a field and it differs, the question is another.
+    for row in rows[:7]:
+        row["doc"]["passage"] = "One."
+    before = lines(_made(tmp_path / "before") / file.name, rows)
+    for row in rows[:7]:
+        row["doc"]["passage"] = "Another."
+    after = lines(_made(tmp_path / "after") / file.name, rows)
+    assert section(compare(before, after)).n == 53
+
+
+def test_two_questions_that_one_log_tells_apart_by_a_further_field_do_not_pair(tmp_path, logs):
+    log = foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER)
+    (file,) = log.rglob("samples_*.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in rows:
+        row["doc"]["fact1"] = "a"
+    again = [{**row, "doc_id": 60 + row["doc_id"], "doc": {**row["doc"], "fact1": "b"}} for row in rows[:3]]
+    lines(file, [*rows, *again])
+    assert section(compare(logs["plain"][0], log)).n == 57
+
+
+@pytest.mark.parametrize("how", ["field", "prompt", "untold", "texts"])
+def test_letter_bias_of_plain_lines_is_that_of_the_same_letters_in_lm_eval(how, tmp_path):
+    runs = []
+    for side, shift in enumerate((0.0, 3.0)):
+        rows = []
+        for number in range(200):
+            scores = np.random.default_rng(number).normal(size=4)
+            scores[number % 4] += 1.2
+            scores[3] += shift
+            scores -= np.log(np.exp(scores).sum())
+            options = [f"town {number}.{place}" for place in range(4)]
+            row = {
+                "question": f"Which town is {number}?",
+                "choices": options,
+                "gold": number % 4,
+                "logprobs": [*scores],
+            }
+            listed = "".join(f"{letter}. {text}\n" for letter, text in zip("ABCD", options, strict=True))
+            more = {
+                "field": {"scored": "letters"},
+                "prompt": {"prompt": f"{row['question']}\n{listed}Answer:"},
+                "texts": {"scored": "texts"},
+            }
+            rows.append(row | more.get(how, {}))
+        runs.append(lines(_made(tmp_path / str(side)) / "towns.jsonl", rows))
+    found = section(compare(*runs))
+    lettered = how in ("field", "prompt")
+    assert found.decomposition.lettered == (200 if lettered else 0)
+    change = found.estimates["delta_accuracy"].value
+    assert change < -0.1
+    # A shift of one letter alone: what is corrected for it stays.
+    assert found.decomposition.estimates["calibrated_change"].value == pytest.approx(
+        0 if lettered else change, abs=0.02
+    )
+    assert any("scored" in note for note in found.pairing.notes) == (how == "untold")
+
+
+def test_the_parts_of_a_data_set_are_read_together(tmp_path, logs, call):
+    runs = []
+    for side, items in enumerate((BEFORE, AFTER)):
+        folder = tmp_path / str(side) / "towns"
+        folder.mkdir(parents=True)
+        rows = foreign_logs.samples(items)
+        for part, places in enumerate((range(25), range(25, 50), range(50, 60))):
+            table = pa.Table.from_pylist([rows[place] for place in places])
+            pq.write_table(table, folder / f"train-0000{part}-of-00003.parquet")
+        runs.append(folder.parent)
+    found = compare(*runs).overall
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+    assert not next(iter(read_run(runs[0]).tasks.values())).notes
+    # A wrong row is named by its place in its own file.
+    last = runs[1] / "towns" / "train-00002-of-00003.parquet"
+    rows = pq.read_table(last).to_pylist()
+    rows[4]["filtered_resps"] = None
+    pq.write_table(pa.Table.from_pylist(rows), last)
+    error = refused(call, runs[0], runs[1], tmp_path / "out")
+    assert last.name in error.replace("\n", "")
+    assert "row 5" in error
+    # Without one of them no part is taken for the whole.
+    last.unlink()
+    assert "joined in one file" in refused(call, runs[0], runs[1], tmp_path / "out")
+
+
 def test_questions_that_ask_the_same_pair_by_their_names_and_not_by_their_places(tmp_path):
     runs = []
     for side, items in enumerate((BEFORE, AFTER)):
@@ -731,6 +987,20 @@ def test_a_folder_of_several_tasks_and_dates(tmp_path):
         ("Which?\nA. x\nB. y\nAnswer with the option's letter from the given choices directly.", "Which?", ("x", "y")),
         ("Which?\n(A) x\n(B) y\nPlease select the correct answer from the options above.", "Which?", ("x", "y")),
         ("Which?\nA. please\nB. the answer", "Which?", ("please", "the answer")),
+        (
+            "<bos><start_of_turn>user\nWhich?\nA. x\nB. y\nAnswer:<end_of_turn>\n<start_of_turn>model\n",
+            "Which?",
+            ("x", "y"),
+        ),
+        ("<｜begin▁of▁sentence｜><｜User｜>Which?\nA. x\nB. y<｜Assistant｜>", "Which?", ("x", "y")),
+        ("One?\nA. p\nB. q\n答案：B\n\nWhich?\nA. x\nB. y\n答案：", "Which?", ("x", "y")),
+        ("One?\nA. p\nB. q\nCorrect answer: B\n\nWhich?\nA. x\nB. y\nCorrect answer:", "Which?", ("x", "y")),
+        (
+            "Q: One?\nA. p\nB. q\nAnswer: Let's think step by step.\nIt is so.\nThe answer is (B).\n\nQ: Which?\nA. x\nB. y\n"
+            "Answer: Let's think step by step.",
+            "Which?",
+            ("x", "y"),
+        ),
         ("", "", ()),
     ],
 )

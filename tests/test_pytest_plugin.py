@@ -57,9 +57,11 @@ def test_a_test_fails_with_the_lines_of_the_command(suite, call, write_probe) ->
         ended, _, error = call("compare", "before", after, *arguments)
         assert ended == code
         expected[name] = error.splitlines()
-    suite.makepyfile(source + "def test_nothing(consistency_gate):\n    consistency_gate('before', 'same')\n")
+    for name, given in (("nothing", ""), ("list", ", ['harmful flips > 2 %']")):
+        source += f"def test_{name}(consistency_gate):\n    consistency_gate('before', 'same'{given})\n"
+    suite.makepyfile(source)
     ran = suite.runpytest_subprocess("-p", "no:cacheprovider")
-    ran.assert_outcomes(passed=1, failed=6)
+    ran.assert_outcomes(passed=1, failed=7)
     printed = ran.stdout.str()
     assert "Traceback" not in printed
     assert "consistency/cli" not in printed

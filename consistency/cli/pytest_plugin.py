@@ -46,6 +46,8 @@ def _gate(
     try:
         if not conditions and policy is None:
             raise InputError("consistency_gate: neither a condition nor a policy", do="give one, or use compare")
+        if not all(isinstance(text, str) for text in conditions):
+            raise InputError("consistency_gate: a condition that is no text", do="give each as an argument of its own")
         if missing not in ("error", "ignore"):
             raise not_one_of("missing", missing, ["error", "ignore"])
         asked = [read_condition(text) for text in conditions]

@@ -157,7 +157,7 @@ class Check:
         scale, found = self.condition.quantity.scale, self.estimate
         numbers = [scale * x for x in (found.value, found.ci_low, found.ci_high) if x is not None]
         digits = digits_beside([scale * self.condition.limit], numbers) if scale > 1 else 4
-        return f"{scale * value:.{digits}f}"
+        return f"{scale * value:z.{digits}f}"
 
     def _formatted(self, value: float | None) -> str:
         unit = self.condition.quantity.unit

@@ -22,7 +22,7 @@ from consistency.logs.doubts import doubts
 from consistency.logs.labels import are_options, label_of, labels_of
 from consistency.logs.scores import Scores
 from consistency.support.arrays import Bools, Integers
-from consistency.support.text import shortened
+from consistency.support.text import counted, shortened
 
 # Why documents are left out that have no counterpart.
 ONLY_FIRST, ONLY_SECOND = "only in the first log", "only in the second log"
@@ -155,13 +155,15 @@ def pair(before: Scores, after: Scores) -> Pairs:
     if before.has_options != after.has_options:
         without = after if before.has_options else before
         raise InputError(
-            f"the task {without.task} logs no options, and the task it is compared with does",
-            do="compare two tasks of one kind",
+            f"the task {without.task} logs no options, which the other log has, and "
+            "no metric of accuracy from 0 to 1 is in both",
+            do="compare two tasks of one kind, or log for each answer whether it is right, as 1 or 0",
             path=without.source,
         )
     if _same_documents(before, after):
         report = _report_of_same(before, after)
-        return Pairs(before, _sharing(before, after), report, np.zeros(len(before), dtype=bool))
+        first, second = _with_gold_of_both(before, after)
+        return Pairs(first, _sharing(first, second), report, np.zeros(len(before), dtype=bool))
     hash_pairs, identical = _match(_hash_keys(before), _hash_keys(after), before, after)
     rest_before = _left(len(before), hash_pairs[:, 0])
     rest_after = _left(len(after), hash_pairs[:, 1])
@@ -172,11 +174,14 @@ def pair(before: Scores, after: Scores) -> Pairs:
         )
         identical |= more
         pairs = np.concatenate([hash_pairs, content_pairs])
+    within, further = _match_within(before, _left(len(before), pairs[:, 0]), after, _left(len(after), pairs[:, 1]))
+    pairs = np.concatenate([pairs, within])
     pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
     left_out: dict[str, list[int]] = defaultdict(list)
     kept = pairs
     # By place among the kept pairs, of those whose options are in another order.
     columns: dict[int, tuple[int, ...]] = {}
+    alike = 0
     if before.has_options:
         differ = []
         # A view of memory gives Python's numbers one by one; lists of them would take 80 bytes a pair.
@@ -187,6 +192,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
                 differ.append(place)
             elif found:
                 columns[place - len(differ)] = found
+                alike += len(set(map(normalised, before.option_texts(i)))) < len(found)
         kept = np.delete(pairs, differ, axis=0)
     first, second = before.take(kept[:, 0]), after.take(kept[:, 1])
     reordered = np.zeros(len(kept), dtype=bool)
@@ -210,6 +216,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
             same = np.flatnonzero(known)
             left_out["right answer differs"] = [int(d) for d in np.delete(first.doc_id, same)]
             first, second, reordered, kept = first.take(same), second.take(same), reordered[same], kept[same]
+    first, second = _with_gold_of_both(first, second)
     _explain_unpaired(before, after, pairs, left_out)
     if before.duplicates:
         left_out[REPEATED[0]] = [-1] * before.duplicates
@@ -226,7 +233,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
         dropped={
             reason: Dropped(len(ids), tuple(i for i in ids[:_EXAMPLES] if i >= 0)) for reason, ids in left_out.items()
         },
-        notes=_notes(before, after),
+        notes=(*_notes(before, after), *_note_of_alike(alike), *_note_of_further(len(within), further)),
     )
     return Pairs(first, _sharing(first, second), report, reordered)
 
@@ -237,6 +244,17 @@ def _sharing(before: Scores, after: Scores) -> Scores:
     same = {name: getattr(before, name) for name in names if getattr(before, name) == getattr(after, name)}
     numbers = before.doc_id if np.array_equal(before.doc_id, after.doc_id) else after.doc_id
     return replace(after, doc_id=numbers, **same)
+
+
+def _with_gold_of_both(first: Scores, second: Scores) -> tuple[Scores, Scores]:
+    """Paired answers, in each the right options that only the other log knows."""
+    known = [np.asarray(scores.gold.any(axis=1, keepdims=True)) for scores in (first, second)]
+    if not first.has_options or np.array_equal(known[0], known[1]):
+        return first, second
+    return (
+        replace(first, gold=np.where(known[0], first.gold, second.gold)),
+        replace(second, gold=np.where(known[1], second.gold, first.gold)),
+    )
 
 
 def _same_documents(before: Scores, after: Scores) -> bool:
@@ -301,6 +319,14 @@ def notes_of(tasks: Mapping[str, Scores]) -> Iterator[str]:
         yield f"{shortened(names)}: {note}"
 
 
+def _note_of_alike(count: int) -> Iterator[str]:
+    if count:
+        yield (
+            f"{counted(count, 'question', 'have')} options in another order of which two read the same: "
+            "they are matched by whether they are right, and else by their order"
+        )
+
+
 def _left(n: int, taken: Integers) -> Integers:
     free = np.ones(n, dtype=bool)
     free[taken] = False
@@ -355,6 +381,43 @@ def _match(keys_before: _Keys, keys_after: _Keys, before: Scores, after: Scores)
     return np.concatenate(pairs), identical
 
 
+def _match_within(
+    before: Scores, rows_before: Integers, after: Scores, rows_after: Integers
+) -> tuple[Integers, tuple[str, ...]]:
+    """Pairs of rows with the same options of which one asks all that the other does, shape [m, 2], and what else it holds.
+
+    Other programs log a question without the further fields of its data set. A row that fits several pairs with none.
+    """
+    if not (len(rows_before) and len(rows_after)):
+        return np.empty((0, 2), dtype=np.int64), ()
+    sides = [
+        {row: scores.asked_fields(row) for row in rows.tolist()}
+        for scores, rows in ((before, rows_before), (after, rows_after))
+    ]
+    holders: list[dict[tuple[str, tuple[str, ...]], set[int]]] = [defaultdict(set), defaultdict(set)]
+    for side, holder in zip(sides, holders, strict=True):
+        for row, (asked, options) in side.items():
+            for text in asked.values():
+                holder[text, options].add(row)
+    fits: set[tuple[int, int]] = set()
+    for own, other in ((0, 1), (1, 0)):
+        for row, (asked, options) in sides[own].items():
+            for found in set.intersection(*(holders[other].get((text, options), set()) for text in asked.values())):
+                fits.add((row, found) if own == 0 else (found, row))
+    times = [Counter(fit[side] for fit in fits) for side in (0, 1)]
+    pairs = sorted(fit for fit in fits if times[0][fit[0]] == times[1][fit[1]] == 1)
+    named = (set(sides[0][i][0]).symmetric_difference(sides[1][j][0]) for i, j in pairs)
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2), tuple(sorted(set().union(*named)))
+
+
+def _note_of_further(count: int, names: Sequence[str]) -> Iterator[str]:
+    if count:
+        yield (
+            f"{counted(count, 'question', 'pair')} by text and options alone: one log also has "
+            f"{shortened(names)}, and only its prompts tell whether its model was shown that"
+        )
+
+
 def _distinct(keys: _Keys) -> tuple[_Keys, Integers, Integers]:
     """The keys that are not empty, each once, the first row that has it, and how many have it."""
     found, first, times = np.unique(keys, return_index=True, return_counts=True)
@@ -388,17 +451,26 @@ def _column_order(before: Scores, i: int, after: Scores, j: int) -> tuple[int, .
         scored_before, scored_after = texts_before, texts_after
         texts_before = [normalised(t) for t in before.option_texts(i)]
         texts_after = [normalised(t) for t in after.option_texts(j)]
-        if same_texts and texts_before == texts_after:
+        are_own = are_options(first, before.documents[i]), are_options(second, after.documents[j])
+        if same_texts and texts_before == texts_after and are_own[0] == are_own[1]:
             # The same options behind the same labels: the label says which is which, also of two that read the same.
             texts_before, texts_after = scored_before, scored_after
     if texts_before == texts_after:
         return ()
     if Counter(texts_before) != Counter(texts_after):
         return None
+    # Of options that read the same, the right one is the right one of the other log.
+    right_before, right_after = before.gold[i], after.gold[j]
     places: dict[str, list[int]] = defaultdict(list)
     for column, text in enumerate(texts_after):
         places[text].append(column)
-    return tuple(places[text].pop(0) for text in texts_before)
+    found = {}
+    for column in sorted(range(count), key=lambda column: not right_before[column]):
+        same = places[texts_before[column]]
+        found[column] = same.pop(
+            next((k for k, other in enumerate(same) if right_after[other] == right_before[column]), 0)
+        )
+    return tuple(found[column] for column in range(count))
 
 
 def _is_same_right(first: Scores, second: Scores, row: int) -> bool:

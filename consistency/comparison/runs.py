@@ -7,17 +7,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from consistency.comparison.beside import Beside
 from consistency.comparison.gaps import Doubt
 from consistency.comparison.result import TaskNames
 from consistency.errors import InputError
 from consistency.logs.folders import Selection
+from consistency.logs.metrics import accuracy_names
 from consistency.logs.rotations import fold_rotations
 from consistency.logs.run_config import RunConfig
 from consistency.logs.runs import Run, read_run
-from consistency.logs.scores import Scores
+from consistency.logs.scores import Scores, are_shares
+from consistency.support.arrays import Floats
 from consistency.support.progress_line import Tell, silent
-from consistency.support.text import counted
+from consistency.support.text import counted, shortened
 from consistency.tasks.questions import CYCLIC
 
 
@@ -122,8 +126,12 @@ def comparable(scores: Scores, score: str) -> Scores:
 def same_kind(first: Scores, second: Scores) -> tuple[Scores, Scores]:
     """Two logs of one task as they can be compared: without options where only one logs them, and both a metric of accuracy.
 
-    Another program may have asked for a letter what lm_eval scores by log-probabilities, and may name otherwise what is right.
+    Another program may have asked for a letter what lm_eval scores by log-probabilities, and may name otherwise what is right,
+    or count it from 0 to 100. A metric of accuracy that is from 0 to 1 in one log alone is not compared.
     """
+    for name in accuracy_names([name for name in first.metrics if name in second.metrics]):
+        if _differ_in_scale(first.metrics[name], second.metrics[name]):
+            first, second = (_without_metric(scores, name) for scores in (first, second))
     if first.has_options and second.has_options:
         return first, second
     one, two = (scores.without_options() if scores.has_options else scores for scores in (first, second))
@@ -132,6 +140,18 @@ def same_kind(first: Scores, second: Scores) -> tuple[Scores, Scores]:
     if one.accuracy_metrics and two.accuracy_metrics:
         return one.with_accuracy(), two.with_accuracy()
     return first, second
+
+
+def _differ_in_scale(one: Floats, two: Floats) -> bool:
+    """Whether only one is from 0 to 1. What is 0 throughout is of any scale."""
+    known = [values[np.isfinite(values)] for values in (one, two)]
+    return are_shares(one) != are_shares(two) and all(values.any() for values in known)
+
+
+def _without_metric(scores: Scores, name: str) -> Scores:
+    metrics = {other: values for other, values in scores.metrics.items() if other != name}
+    reason = "its values are from 0 to 1 in one log and not in the other"
+    return replace(scores, metrics=metrics, unread={**scores.unread, name: reason})
 
 
 def common_tasks(first: Run, second: Run) -> dict[str, str]:
@@ -155,10 +175,10 @@ def common_tasks(first: Run, second: Run) -> dict[str, str]:
             del free[best]
     if not common:
         raise InputError(
-            f"no task in common: {', '.join(sorted(second.tasks)[:5])}",
-            expected="the tasks of the other log: " + ", ".join(sorted(first.tasks)[:5]),
+            f"no task in common: {shortened(sorted(second.tasks))}",
+            expected=f"the tasks of the other log: {shortened(sorted(first.tasks))}",
             do=_unread_holders(first, second)
-            or "compare two runs of the same tasks, or name the tasks that belong together",
+            or "compare two runs of the same tasks; under two names they are one task if most of their questions are the same",
             path=second.path,
         )
     return common

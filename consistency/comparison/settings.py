@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from consistency.comparison.pairing import ONLY_FIRST, ONLY_SECOND, PairingReport
-from consistency.logs.run_config import RunConfig
+from consistency.logs.run_config import RunConfig, moment
 from consistency.logs.runs import Run
 from consistency.logs.settings import is_function_name, model_arguments, run_settings, same_value, task_settings
 from consistency.support.text import shortened, visible
@@ -323,13 +323,16 @@ def run_notes(before: RunConfig, after: RunConfig) -> Iterator[str]:
     (['after is older than before (2026-01-01 and 2026-01-02)'], [])
     >>> [*run_notes(RunConfig(date="20260101_000000", harness="lmms-eval"), newer)]
     []
+    >>> [*run_notes(RunConfig(date="2026-01-02T01:00:00+00:00", harness="Inspect"), newer)]
+    []
     """
     for when, config in (("before", before), ("after", after)):
         if not config.content and config.harness is None:
             yield f"{when}: no results file, so that its settings, such as few-shot and chat template, are not known"
-    dates = [(config.date or "").replace(":", "-") for config in (before, after)]
-    # Not all programs write them so, and other forms have another order.
-    if all(map(_ISO_DATE.match, dates)) and dates[1] < dates[0]:
+    dates = [moment(config.date or "") for config in (before, after)]
+    # Not all programs write them so, and other forms have another order; one without a zone is hours before or behind.
+    alike = len({date.endswith("+00-00") for date in dates}) == 1
+    if all(map(_ISO_DATE.match, dates)) and alike and dates[1] < dates[0]:
         days, times = ([date[part] for date in dates] for part in (slice(10), slice(11, 19)))
         shown = [f"{day} {time.replace('-', ':')}" for day, time in zip(days, times, strict=True)]
         shown = shown if days[0] == days[1] else days

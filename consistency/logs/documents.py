@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,13 @@ _NOT_QUESTION = {
     *("id", "idx", "ind", "index", "_id", "uid", "question_id", "source", "source_id", "split", "subset"),
     *("subject", "category", "subcategory", "domain", "task", "topic", "subject_name", "topic_name"),
     *("exp", "explanation", "choice_type", "context_id", "activity_label", "split_type", "few_shot"),
+}
+# What data sets say of a question that stands beside it, and other programs do not log.
+_BESIDE_QUESTION = {
+    *("src", "cot_content", "question_concept", "rationale", "Rationale", "annotated_formula", "linear_formula"),
+    *("meta_info", "sample_id", "example_id", "uuid", "subject_category", "discipline", "field", "subfield"),
+    *("difficulty", "is_calculation", "answer_letter", "correct_answer", "error_type", "potential_reason"),
+    *("required_knowledge", "time_sensitive", "cultural_sensitivity_label", "is_annotated"),
 }
 
 
@@ -153,14 +161,15 @@ def question_and_options(document: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def normalised(text: str) -> str:
-    r"""Text with its white space evened out, as it is compared between runs.
+    r"""Text with its white space evened out and accents in one form (NFC), as it is compared between runs.
 
     Examples
     --------
-    >>> normalised(" Paris,\n France ")
-    'Paris, France'
+    >>> normalised(" Paris,\n France "), normalised("Bogota\u0301") == "Bogotá"
+    ('Paris, France', True)
     """
-    return " ".join(text.split())
+    found = " ".join(text.split())
+    return found if found.isascii() else unicodedata.normalize("NFC", found)
 
 
 def _text(value: Any) -> str:
@@ -182,16 +191,32 @@ def question_key(document: bytes, options: tuple[str, ...]) -> bytes:
     >>> first = question_key(b'{"question": "1+1?", "choices": ["2", "3"], "answer": 0}', ("2", "3"))
     >>> first == question_key(b'{"question": "1+1? ", "choices": ["3", "2"], "answer": 1}', ("3", "2"))
     True
+    >>> first == question_key(b'{"question": "1+1?", "choices": ["2", "3"], "difficulty": "easy"}', ("2", "3"))
+    True
+    """
+    asked, texts = asked_fields(document, options)
+    content = msgspec.json.encode([sorted(asked.values()), texts])
+    return hashlib.blake2b(content, digest_size=KEY_SIZE).digest()
+
+
+def asked_fields(document: bytes, options: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What a question asks, by field, and its options in an order of their own, as `question_key` takes both.
+
+    Examples
+    --------
+    >>> asked_fields(b'{"question": "1+1?", "choices": ["3", "2"], "answer": 1, "hint": "even"}', ())
+    ({'question': '1+1?', 'hint': 'even'}, ('2', '3'))
     """
     fields = fields_of(document)
     texts, option_fields = _options(fields)
     skipped = _NOT_QUESTION | option_fields
-    asked = sorted(_text(value) for name, value in fields.items() if value not in ("", None) and name not in skipped)
+    if texts and isinstance(fields.get("question"), str) and fields["question"].strip():
+        skipped |= _BESIDE_QUESTION
+    asked = {name: _text(value) for name, value in fields.items() if value not in ("", None) and name not in skipped}
     if not asked:
         # No field is recognised as a question: only the whole document identifies it.
-        asked = [msgspec.json.encode(fields, order="deterministic").decode() if fields else document.hex()]
-    content = msgspec.json.encode([asked, sorted(normalised(text) for text in (texts or options))])
-    return hashlib.blake2b(content, digest_size=KEY_SIZE).digest()
+        asked = {"": msgspec.json.encode(fields, order="deterministic").decode() if fields else document.hex()}
+    return asked, tuple(sorted(normalised(text) for text in (texts or options)))
 
 
 def find_line(path: Path, document: bytes, doc_id: int) -> int | None:

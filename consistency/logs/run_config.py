@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,22 @@ def _is_of_one_run(name: str, config: RunConfig, run_of: Mapping[str, int], numb
         members = leaf_tasks(name, config.groups)
         return bool(members) and all(run_of.get(task, number) == number for task in members)
     return True
+
+
+def moment(date: str) -> str:
+    """A date that sorts by time, whatever zone it is told in; as it is written where it names none.
+
+    Examples
+    --------
+    >>> moment("2026-03-04T01:00:00+02:00"), moment("2026-03-04T05-06-07.5")
+    ('2026-03-03T23-00-00.000000+00-00', '2026-03-04T05-06-07.5')
+    """
+    try:
+        found = datetime.fromisoformat(date)
+        written = date if found.tzinfo is None else found.astimezone(UTC).isoformat(timespec="microseconds")
+    except (ValueError, OverflowError):
+        written = date
+    return written.replace(":", "-")
 
 
 def model_name(config: RunConfig) -> str:

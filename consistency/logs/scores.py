@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from consistency.errors import InputError, not_one_of
-from consistency.logs.documents import find_line, normalised, options_of, question_key
+from consistency.logs.documents import asked_fields, find_line, normalised, options_of, question_key
 from consistency.logs.generations import Generation
 from consistency.logs.labels import label_of
 from consistency.logs.metrics import ACCURACY, accuracy_names
@@ -143,7 +143,7 @@ class Scores:
         Those between 0 and 1, as `accuracy_names` orders them; under a length normalisation its own alone, for the others
         are of other scores.
         """
-        shares = [name for name, values in self.metrics.items() if _are_shares(values)]
+        shares = [name for name, values in self.metrics.items() if are_shares(values)]
         names = accuracy_names(shares, self.settings.metrics)
         return tuple(names) if self.score == "raw" else tuple(name for name in names if name == self.score)
 
@@ -202,6 +202,10 @@ class Scores:
         """Digest of what a question asks, see `documents.question_key`."""
         # The options that are scored count only where the document has none.
         return question_key(self.documents[row], self.option_continuations[row][: int(self.n_options[row])])
+
+    def asked_fields(self, row: int) -> tuple[dict[str, str], tuple[str, ...]]:
+        """What a question asks by field, and its options, see `documents.asked_fields`."""
+        return asked_fields(self.documents[row], self.option_continuations[row][: int(self.n_options[row])])
 
     def line(self, row: int) -> int | None:
         """Line of the source that holds a row's document, for a message about it; None where it is not found."""
@@ -358,7 +362,7 @@ class Scores:
         return int((known & (hit != (metric == 1))).sum())
 
 
-def _are_shares(values: Floats) -> bool:
+def are_shares(values: Floats) -> bool:
     """Whether all known values lie between 0 and 1."""
     known = values[np.isfinite(values)]
     return bool(len(known)) and bool(((known >= 0) & (known <= 1)).all())

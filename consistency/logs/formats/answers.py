@@ -173,6 +173,8 @@ def to_scores(
         name: np.array([row.metrics.get(name, np.nan) for row in rows], dtype=np.float64)
         for name in dict.fromkeys(name for row in rows for name in row.metrics)
     }
+    if ACC in columns:
+        columns[ACC] = _from_0_to_1(columns[ACC], notes)
     options = Options(logprobs, gold) if width else None
     metrics = read_metrics(columns, settings, "none", options, repeated=bool(several))
     unconditional = None
@@ -212,6 +214,16 @@ def to_scores(
     )
     order = order_of_labels(continuations, documents, width) if width else None
     return scores if order is None else scores.reorder_options(order)
+
+
+def _from_0_to_1(values: Floats, notes: list[str]) -> Floats:
+    """What is right as 1 and what is wrong as 0, where the log has two numbers for them: 100 and 0, or 1 and -1."""
+    held = {*values[np.isfinite(values)].tolist()}
+    for low, high in ((0.0, 100.0), (-1.0, 1.0)):
+        if held <= {low, high} and not held <= {0.0, 1.0}:
+            notes.append(f"{ACC} of {high:g} is read as right, and {low:g} as wrong")
+            return (values - low) / (high - low)
+    return values
 
 
 def _numbers(ids: Iterable[int | str]) -> dict[int | str, int]:
@@ -302,10 +314,9 @@ def option_index(value: object, options: Sequence[str]) -> int | None:
     texts = list(map(normalised, options))
     if normalised(value) in texts:
         return texts.index(normalised(value))
-    label = label_of(value).upper()
+    label = label_of(value)
     if label.isascii() and label.isalpha():
-        place = ord(label) - ord("A")
-        return place if place < len(options) else None
+        return _letter(value, len(options))
     if (both := _LETTER_AND_TEXT.fullmatch(normalised(value))) and both[2] in texts:
         place = ord(both[1].upper()) - ord("A")
         return place if place < len(texts) and texts[place] == both[2] else None
@@ -318,8 +329,8 @@ def right_options(
 ) -> list[tuple[int | None, ...]]:
     """The options that the targets of a task's questions name, None for one that names none.
 
-    A target such as `"2"` is the place of an option, counted from 0, or an option's text. It is a place if all targets of the
-    task can be places and not all can be texts.
+    A target such as `"2"` is the place of an option, counted from 0, or an option's text, and one such as `"B"` is a letter or a
+    text. It is a place, or a letter, if all targets of the task can be that and not all can be texts.
 
     Parameters
     ----------
@@ -332,6 +343,8 @@ def right_options(
     [(2,), (0,)]
     >>> right_options([["2"], ["4"]], [["4", "2", "0"], ["3", "4"]])
     [(1,), (1,)]
+    >>> right_options([["B"], ["A"]], [["C", "A", "B"], ["Rome", "Oslo"]])
+    [(1,), (0,)]
     """
     asked = [
         (target, texts)
@@ -339,12 +352,15 @@ def right_options(
         for target in named
         if texts and target is not None and str(target).strip()
     ]
-    are_places = any(option_index(target, texts) is None for target, texts in asked) and all(
-        _place(target, len(texts)) is not None for target, texts in asked
-    )
+    if any(not isinstance(target, str) or normalised(target) not in map(normalised, texts) for target, texts in asked):
+        for read in (_place, _letter):
+            if all(read(target, len(texts)) is not None for target, texts in asked):
+                return [
+                    tuple(read(target, len(texts)) for target in named)
+                    for named, texts in zip(targets, options, strict=True)
+                ]
     return [
-        tuple(_place(target, len(texts)) if are_places else option_index(target, texts) for target in named)
-        for named, texts in zip(targets, options, strict=True)
+        tuple(option_index(target, texts) for target in named) for named, texts in zip(targets, options, strict=True)
     ]
 
 
@@ -353,3 +369,10 @@ def _place(value: object, count: int) -> int | None:
     if isinstance(value, str) and _PLACE.fullmatch(value.strip()):
         value = int(value)
     return value if type(value) is int and 0 <= value < count else None
+
+
+def _letter(value: object, count: int) -> int | None:
+    """The place that a letter says."""
+    label = label_of(value).upper() if isinstance(value, str) else ""
+    place = ord(label) - ord("A") if label.isascii() and label.isalpha() else count
+    return place if place < count else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from consistency.errors import InputError
 from consistency.logs.folders import LeftOut, Selection, is_log, is_results_name, is_samples_name
 from consistency.logs.packed import archive_members, is_archive, plain_name, read_head
-from consistency.logs.run_config import RunConfig
+from consistency.logs.run_config import RunConfig, moment
 from consistency.logs.scores import Scores
 from consistency.support.text import shortened
 
@@ -125,7 +124,7 @@ def read_foreign(
     names = sorted({reader.name for reader in found.values()})
     if len(names) > 1:
         raise InputError(f"holds logs of {' and '.join(names)}", do="name the files of one of them", path=path)
-    logs = {file: reader.read(file) for file, reader in found.items()}
+    logs = _read(found)
     models = sorted({log.config.model_name for log in logs.values() if log.config.model_name is not None})
     if len(models) > 1:
         raise InputError(
@@ -137,12 +136,27 @@ def read_foreign(
     return tasks, config, replace(selection, left_out=tuple(left_out))
 
 
+def _read(found: Mapping[Path, Reader]) -> dict[Path, Log]:
+    """The logs of files; of the parts of a data set that are all there, one log under the first."""
+    from consistency.logs.formats.samples_parquet import SamplesParquetReader, whole_data_sets
+
+    parts = whole_data_sets(file for file, reader in found.items() if isinstance(reader, SamplesParquetReader))
+    later = {file for files in parts.values() for file in files[1:]}
+    return {
+        file: reader.read_parts(parts[file])
+        if isinstance(reader, SamplesParquetReader) and file in parts
+        else reader.read(file)
+        for file, reader in found.items()
+        if file not in later
+    }
+
+
 def _joined(
     path: Path, logs: Mapping[Path, Log], run: str | None, *, or_newest: bool
 ) -> tuple[Mapping[str, Scores], RunConfig, Selection]:
     """The newest of each task, or those of a date."""
     dates = {file: (log.config.date or "").replace(":", "-") for file, log in logs.items()}
-    order = sorted(logs, key=lambda file: (_moment(logs[file].config.date or ""), str(file)), reverse=True)
+    order = sorted(logs, key=lambda file: (moment(logs[file].config.date or ""), str(file)), reverse=True)
     if run is not None:
         dated = [file for file in order if dates[file].startswith(run.replace(":", "-"))]
         order = dated or (order if or_newest else [])
@@ -180,16 +194,6 @@ def _joined(
         held={labels[file]: tuple(logs[file].tasks) for file in order if file not in read},
     )
     return tasks, config, selection
-
-
-def _moment(date: str) -> str:
-    """A date that sorts by time, whatever zone it is told in; as it is written where it names none."""
-    try:
-        found = datetime.fromisoformat(date)
-        written = date if found.tzinfo is None else found.astimezone(UTC).isoformat(timespec="microseconds")
-    except (ValueError, OverflowError):
-        written = date
-    return written.replace(":", "-")
 
 
 def _merged(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

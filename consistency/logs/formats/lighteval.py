@@ -11,12 +11,14 @@ import ast
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from consistency.errors import InputError
 from consistency.logs.formats.answers import Answer, Log, option_index, to_scores
 from consistency.logs.formats.decoding import fault_of, parquet_rows, parquet_schema
 from consistency.logs.formats.prompts import asked
+from consistency.logs.labels import label_of
 from consistency.logs.run_config import RunConfig
 from consistency.logs.task_settings import TaskSettings
 from consistency.support.json_files import read_json
@@ -30,6 +32,11 @@ _NEW = (
 _OLD = ("example", "instruction", "full_prompt", "predictions", "choices", "gold_index", "gold", "metrics")
 # A column that was written as text is read as Python's values only up to this many characters.
 _LONGEST = 1 << 20
+# array([-0.5], dtype=float32), tensor([-0.5]), np.float64(-0.5)
+_WRAPPER = re.compile(r"\b(?:np\.|numpy\.|torch\.)?(?:array|tensor|float\d*)\(|,\s*(?:dtype|device)=['\w.:]+")
+_SCALAR = re.compile(r"\b(?:np|numpy)\.\w{1,12}\(([^()]*)\)")
+_NOT_FINITE = re.compile(r"-?\b(?:nan|inf)\b")
+_BETWEEN_NUMBERS = re.compile(r"[\s,()\[\]]+")
 _WHAT = "details of lighteval"
 
 
@@ -150,8 +157,9 @@ def _to_answer(
         options = listed
     target = ", ".join(scored[item] for item in golds if item < len(scored))
     if not values and listed:
-        # By their texts, or by the letters that were to be written.
-        places = {option_index(scored[item], listed) for item in golds if item < len(scored)}
+        # By the letters that were to be written, one for each option, or by their texts.
+        are_letters = [label_of(text) for text in scored] == [*ascii_uppercase[: len(listed)]]
+        places = {item if are_letters else option_index(scored[item], listed) for item in golds if item < len(scored)}
         golds = tuple(sorted(place for place in places if place is not None))
     written = text[0] if isinstance(text, list | tuple) and text else text
     return Answer(
@@ -182,7 +190,31 @@ def _plain(value: Any) -> Any:
     try:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
+        pass
+    found = _numbers(value)
+    if not isinstance(found, str):
+        return found
+    try:
+        return ast.literal_eval(_NOT_FINITE.sub("None", _SCALAR.sub(r"\1", value)))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
         return value
+
+
+def _numbers(text: str) -> str | list[float]:
+    """The numbers of a text that holds nothing else, as NumPy and PyTorch print them; any other text as it is.
+
+    Examples
+    --------
+    >>> _numbers("[array([-0.5, -inf], dtype=float32)]"), _numbers("[-0.5 nan]"), _numbers("[B]")
+    ([-0.5, -inf], [-0.5, nan], '[B]')
+    """
+    if not text.lstrip().startswith(("[", "(", "array(", "tensor(")):
+        return text
+    parts = _BETWEEN_NUMBERS.split(_WRAPPER.sub(" ", text))
+    try:
+        return [float(part) for part in parts if part not in ("", "True", "False")]
+    except ValueError:
+        return text
 
 
 def _task(name: str) -> tuple[str, int | None]:

@@ -6,9 +6,11 @@ each field.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from string import ascii_uppercase
+from typing import Literal
 
 import msgspec
 
@@ -17,6 +19,7 @@ from consistency.logs.documents import normalised
 from consistency.logs.doubts import ABOVE_ZERO
 from consistency.logs.formats.answers import ACC, Answer, Log, option_index, to_scores
 from consistency.logs.formats.decoding import has_keys, json_lines_of
+from consistency.logs.formats.prompts import asked
 from consistency.logs.packed import plain_name
 from consistency.logs.run_config import RunConfig
 from consistency.support.text import counted
@@ -36,6 +39,7 @@ class _Row(msgspec.Struct, gc=False):
     prompt: str = ""
     model: str | None = None
     shots: int | None = None
+    scored: Literal["letters", "texts"] | None = None
 
 
 class PlainReader:
@@ -50,6 +54,8 @@ class PlainReader:
     def read(self, file: Path) -> Log:
         """The tasks of a file: by `task`, else one of the file's name."""
         answers: defaultdict[str, list[Answer]] = defaultdict(list)
+        # Questions of each task of which nothing says whether letters were scored.
+        untold: Counter[str] = Counter()
         models: set[str | None] = set()
         shots: dict[str, int] = {}
         lines: dict[tuple[str, int | str], int] = {}
@@ -62,6 +68,7 @@ class PlainReader:
                 if named.setdefault(task, row.id is not None) != (row.id is not None):
                     raise ValueError("an id in some lines and not in others")
                 answers[task].append(_answer(row, len(answers[task])))
+                untold[task] += bool(row.logprobs) and row.scored is None and not answers[task][-1].scored
                 models.add(row.model)
                 if row.shots is not None and shots.setdefault(task, row.shots) != row.shots:
                     raise ValueError(f"{row.shots} shots, and {shots[task]} before")
@@ -69,15 +76,45 @@ class PlainReader:
                     raise ValueError("another model than the lines before")
             except ValueError as error:
                 raise InputError(str(error), expected=_WHAT, do="see docs/formats.md", path=file, line=line) from None
-        tasks = {task: to_scores(task, found, file, notes=_notes(found)) for task, found in sorted(answers.items())}
+        tasks = {
+            task: to_scores(task, found, file, notes=_notes(found, untold[task]))
+            for task, found in sorted(answers.items())
+        }
         return Log(tasks, RunConfig(model_name=next(iter(models)), num_fewshot=shots, harness=self.name))
 
 
-def _notes(answers: list[Answer]) -> Iterator[str]:
-    """How many answers are none of the options, where the log does not say itself whether they are right."""
+def _notes(answers: list[Answer], untold: int) -> Iterator[str]:
+    """How many answers are none of the options, or right and wrong at once, or may have been scored by their letters."""
+    if untold:
+        yield (
+            f"{counted(untold, 'question', 'leave')} open whether letters or texts were scored, and letter bias is looked "
+            'for in none of them: if it was letters, add "scored": "letters" to the lines'
+        )
+    # By what they say alone: where the log says itself whether they are right, that counts.
     lost = sum(answer.answer == "" for answer in answers)
     if lost:
         yield f"{counted(lost, 'answer', 'name')} none of the choices, and {'counts' if lost == 1 else 'count'} as wrong"
+    other = sum(
+        answer.metrics[ACC] in (0, 1)
+        and answer.metrics[ACC] != float(max(range(len(scored)), key=scored.__getitem__) in answer.gold)
+        for answer in answers
+        if ACC in answer.metrics and answer.gold and (scored := answer.logprobs)
+    )
+    if other:
+        yield (
+            f"{counted(other, 'question', 'have')} another `correct` than gold and logprobs give: "
+            "accuracy is by `correct` where both logs have it"
+        )
+
+
+def _are_letters(row: _Row) -> bool:
+    """Whether log-probabilities are of letters: where the line says so, or a prompt lists the choices behind letters."""
+    if row.logprobs is None or row.scored == "texts" or len(row.choices) > len(ascii_uppercase):
+        return False
+    listed = asked(row.prompt, len(row.choices))[1] if row.prompt else ()
+    return row.scored == "letters" or (
+        len(listed) > 1 and [*map(normalised, listed)] == [*map(normalised, row.choices)]
+    )
 
 
 def _answer(row: _Row, place: int) -> Answer:
@@ -115,6 +152,7 @@ def _answer(row: _Row, place: int) -> Answer:
         options=options,
         gold=tuple(sorted({item for item in golds if item is not None})),
         logprobs=tuple(row.logprobs or ()),
+        scored=tuple(f" {letter}" for letter in ascii_uppercase[: len(options)]) if _are_letters(row) else (),
         target=", ".join(map(str, named)),
         text=None if row.logprobs is not None or row.answer is None else said,
         # As in other logs, an empty one is an answer that could not be taken from the text.

@@ -7,16 +7,23 @@ from string import ascii_uppercase
 
 # "A. Paris", "B) Rome", "(C) Oslo" at the beginning of a line.
 _LABEL = re.compile(r"^[ \t]*\(?([A-Z])[.):][ \t]*", re.MULTILINE)
+_ANSWER = r"(?:(?:(?:The )?[Cc]orrect )?[Aa]nswer|A|答案|Antwort|Réponse|Respuesta|Risposta|Resposta)[ \t]*"
 # The end of an example before the question.
-_ANSWERED = re.compile(r"^[ \t]*(?:Answer|A)[ \t]*:(?!=)[ \t]*\S[^\n]*$", re.MULTILINE)
+_ANSWERED = re.compile(
+    rf"^[ \t]*{_ANSWER}[:：](?!=)[ \t]*\S[^\n]*$|^[^\n]*\b[Tt]he (?:correct )?answer is:?[ \t]*\(?[A-Z]\)?\.?[ \t]*$",
+    re.MULTILINE,
+)
 # Behind the options, or behind the question where it has none.
-_ASKS = re.compile(r"\s*(?:^|\n)[ \t]*(?:Answer|A)[ \t]*:?[ \t]*\Z")
+_ASKS = re.compile(rf"\s*(?:^|\n)[ \t]*{_ANSWER}[:：]?[ \t]*\Z")
 # What chat templates put before a turn, and behind the last.
-_TURN = re.compile(r"(?:<\|[^<>|\n]{1,40}\|>(?:[ \t]*(?:system|user|assistant|human|model)\b)?|\[/?INST\]|<s>)\s*")
+_TURN = re.compile(
+    r"(?:(?:<\|[^<>|\n]{1,40}\|>|<｜[^<>｜\n]{1,40}｜>|<(?:start|end)_of_turn>|<[be]os>)"
+    r"(?:[ \t]*(?:system|user|assistant|human|model)\b)?|\[/?INST\]|</?s>)\s*"
+)
 _LAST_TURNS = re.compile(rf"(?:\s*{_TURN.pattern})+\Z")
 # Where the last option ends, if more follows: how to answer.
 _END = re.compile(
-    r"\n[ \t]*\n|\n[ \t]*(?:Answer|A)[ \t]*:(?!=)|<\|"
+    rf"\n[ \t]*\n|\n[ \t]*{_ANSWER}[:：](?!=)|<[|｜]|<end_of_turn>"
     r"|\n[ \t]*(?:Answer (?:with|the question|using|by|only)|Please |(?:Respond|Reply) (?:with|only|by)"
     r"|(?:Your|The best|The correct|The) answer\b|(?:Select|Choose) (?:the|one)|Only (?:give|answer|reply)|Let's think)"
 )

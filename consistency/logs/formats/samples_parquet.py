@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 import tempfile
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,7 @@ _NAME = re.compile(r"samples_(?P<task>(?s:.+))_(?P<date>\d{4}-\d\d-\d\dT\d\d[-:]
 # Names that say nothing of the task: 0000.parquet, train-00000-of-00001.parquet.
 _PART = re.compile(r"(?:\w+-)?\d+(?:-of-\d+)?|train|latest")
 # One of several files of a data set.
-_OF_SEVERAL = re.compile(r"-\d+-of-(?P<all>\d{1,9})$")
+_OF_SEVERAL = re.compile(r"-(?P<number>\d{1,9})-of-(?P<all>\d{1,9})$")
 
 
 class SamplesParquetReader:
@@ -39,7 +42,11 @@ class SamplesParquetReader:
 
     def read(self, file: Path) -> Log:
         """The task of a file, by each of its filters."""
-        schema = parquet_schema(file)
+        return self.read_parts([file])
+
+    def read_parts(self, files: Sequence[Path]) -> Log:
+        """The task of the files of one data set, by each of its filters."""
+        file = files[0]
         named = _NAME.fullmatch(file.name)
         task = (
             named["task"]
@@ -53,24 +60,56 @@ class SamplesParquetReader:
                 file.stem,
             )
         )
+        # A row is a line: the file and the number of each, for messages.
+        ends: list[int] = []
         with tempfile.NamedTemporaryFile(suffix=".jsonl") as lines:
-            for _, row in parquet_rows(file, [] if schema is None else schema.names):
-                try:
-                    lines.write(msgspec.json.encode(_without_nulls(row)) + b"\n")
-                except (TypeError, ValueError) as error:
-                    raise InputError(f"a value that no samples file holds: {error}", path=file) from None
+            written = 0
+            for part in files:
+                schema = parquet_schema(part)
+                for _, row in parquet_rows(part, [] if schema is None else schema.names):
+                    try:
+                        lines.write(msgspec.json.encode(_without_nulls(row)) + b"\n")
+                    except (TypeError, ValueError) as error:
+                        raise InputError(f"a value that no samples file holds: {error}", path=part) from None
+                    written += 1
+                ends.append(written)
             lines.flush()
             try:
                 tasks = read_samples(Path(lines.name), task)
             except InputError as error:
-                # A row is a line.
-                problem = f"row {error.line}: {error.problem}" if error.line else error.problem
-                raise InputError(problem, expected=error.expected, do=error.do, path=file) from None
-        part = _OF_SEVERAL.search(file.stem)
-        parts = 1 if part is None else int(part["all"])
-        notes = (f"the file is one of {parts} parts of a data set, and the others are not read",) if parts > 1 else ()
-        scores = {name: replace(found, source=file, notes=(*found.notes, *notes)) for name, found in tasks.items()}
+                place = bisect_left(ends, error.line) if error.line else 0
+                before = ends[place - 1] if place else 0
+                problem = f"row {error.line - before}: {error.problem}" if error.line else error.problem
+                raise InputError(problem, expected=error.expected, do=error.do, path=files[place]) from None
+        found = _OF_SEVERAL.search(file.stem)
+        lacking = 0 if found is None else int(found["all"]) - len(files)
+        notes = (
+            (f"the file is one of {lacking + 1} parts of a data set, and the others are not read",)
+            if lacking > 0
+            else ()
+        )
+        scores = {name: replace(held, source=file, notes=(*held.notes, *notes)) for name, held in tasks.items()}
         return Log(scores, RunConfig(date=named["date"].replace(":", "-") if named else None))
+
+
+def whole_data_sets(files: Iterable[Path]) -> dict[Path, list[Path]]:
+    """The parts of each data set of which all are there, in their order, by the first of them.
+
+    Examples
+    --------
+    >>> names = ["a-00000-of-00002.parquet", "a-00001-of-00002.parquet", "b-00000-of-00002.parquet"]
+    >>> [[part.name for part in parts] for parts in whole_data_sets(map(Path, names)).values()]
+    [['a-00000-of-00002.parquet', 'a-00001-of-00002.parquet']]
+    """
+    sets: defaultdict[tuple[Path, int], dict[int, Path]] = defaultdict(dict)
+    for file in files:
+        if (found := _OF_SEVERAL.search(file.stem)) and int(found["all"]) > 1:
+            sets[file.with_name(file.stem[: found.start()]), int(found["all"])][int(found["number"])] = file
+    return {
+        parts[0]: [parts[number] for number in range(count)]
+        for (_, count), parts in sets.items()
+        if parts.keys() == {*range(len(parts))} and len(parts) == count
+    }
 
 
 def _without_nulls(value: Any) -> Any:

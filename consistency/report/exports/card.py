@@ -158,7 +158,7 @@ def section(card: Card, badge: str | None = None) -> str:
     parts += [
         f"**{plain(found.verdict)}**",
         f"{code(after)} against {code(before)}: {counted(questions, 'question')} of {counted(len(found.by_task), 'task')}, "
-        "the same in both runs. 95 % intervals in brackets.",
+        f"the same in both runs. 95 % intervals in brackets{_of_named(found)}.",
         *_tasks(found),
         *_metrics_of_tasks(found),
         *_parts(found),
@@ -166,6 +166,17 @@ def section(card: Card, badge: str | None = None) -> str:
         "```console\n$ " + visible(_command(found)) + "\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _of_named(found: StoredComparison) -> str:
+    """How the verdict's own intervals account for a choice among many tasks."""
+    if isinstance(found.changed_most, msgspec.UnsetType):
+        return ""
+    level = 100 * found.changed_most.confidence
+    return (
+        "; of tasks in the sentence above, which are chosen for the size of their change, "
+        f"{level:.1f} % intervals, so that 95 % of them hold"
+    )
 
 
 def headline(card: Card) -> str:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import Section
+from consistency.logs.documents import options_of
 from consistency.logs.metrics import ACCURACY
 from consistency.logs.run_config import RunConfig, model_name
 from consistency.logs.scores import Scores
@@ -321,6 +322,9 @@ def _answers(
                 metadata["option_continuations"] = json_line(texts).decode()
             said = answer
         else:
+            if scores.right is not None:
+                # Asked and answered in words, by another program: the options are those of its question.
+                options = options_of(scores.documents[place])
             generation = scores.generations[place] if scores.generations is not None else None
             reference = [generation.target] if generation is not None else [scores.right[place]] if scores.right else []
             said = generation.text if generation is not None else ""
