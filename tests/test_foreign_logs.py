@@ -722,6 +722,23 @@ def test_an_accuracy_up_to_100_is_not_compared_with_one_up_to_1(tmp_path, logs, 
     assert section(compare(log, nothing)).metrics["acc"].delta.value == pytest.approx(-means)
 
 
+@pytest.mark.parametrize("form", [" {letter}", " {text}", " {letter}. {text}"])
+def test_options_of_lighteval_may_be_scored_in_another_order_than_they_are_listed(form, tmp_path, logs):
+    log = foreign_logs.write_lighteval(tmp_path / "log", 1, AFTER)
+    (file,) = log.rglob("*.parquet")
+    rows = pq.read_table(file).to_pylist()
+    order = [1, 3, 0, 2]
+    for row, item in zip(rows, AFTER, strict=True):
+        texts = [form.format(letter=foreign_logs.LETTERS[place], text=item.options[place]) for place in order]
+        row["doc"].update(choices=texts, gold_index=order.index(item.gold))
+        row["model_response"]["logprobs"] = [item.logprobs[place] for place in order]
+    pq.write_table(pa.Table.from_pylist(rows), file)
+    found = compare(logs["lm_eval"][0], log).overall
+    assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
+    own = compare(*logs["lm_eval"]).overall
+    assert found.estimates["kl"].value == pytest.approx(own.estimates["kl"].value, abs=1e-9)
+
+
 def test_the_right_letter_of_a_generated_answer_of_lighteval_is_its_option(tmp_path):
     log = foreign_logs.write_lighteval(tmp_path, 0, BEFORE)
     file = data_file(log)

@@ -153,14 +153,19 @@ def _to_answer(
     if values:
         # Letters are scored where the prompt lists the options, else their texts.
         options = listed if len(listed) == len(scored) else tuple(item.strip() for item in scored)
+        named = [None if label_of(text) else option_index(text, options) for text in scored]
+        places = [place for place in named if place is not None]
+        if len({*places}) == len(scored):
+            # "B. Rome" is the second of the list, in whatever place it is scored.
+            options = tuple(options[place] for place in places)
     elif listed:
         options = listed
     target = ", ".join(scored[item] for item in golds if item < len(scored))
     if not values and listed:
         # By the letters that were to be written, one for each option, or by their texts.
         are_letters = [label_of(text) for text in scored] == [*ascii_uppercase[: len(listed)]]
-        places = {item if are_letters else option_index(scored[item], listed) for item in golds if item < len(scored)}
-        golds = tuple(sorted(place for place in places if place is not None))
+        right = {item if are_letters else option_index(scored[item], listed) for item in golds if item < len(scored)}
+        golds = tuple(sorted(place for place in right if place is not None))
     written = text[0] if isinstance(text, list | tuple) and text else text
     return Answer(
         id=number,
