@@ -56,10 +56,30 @@ from consistency.world.fields import DOMAINS
 IMPORTS = time.perf_counter() - BEGUN
 
 SUBJECTS = sorted(subject for subjects in SUBCATEGORIES.values() for subject in subjects.split())
-# Llama-3.2's layers of this size, with the vocabulary of the given tokenizer.
+# Llama-3.2's and SmolLM2's layers of these sizes, with the vocabulary of the given tokenizer.
 LLAMAS = {
-    "1b": {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32},
-    "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 8},
+    "1b": {
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+    },
+    "135m": {
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "tie_word_embeddings": True,
+    },
+    "tiny": {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 8,
+    },
 }
 
 
@@ -399,9 +419,7 @@ def load_model(options: argparse.Namespace, tokenizer: Any) -> Any:
     if options.model:
         return transformers.AutoModelForCausalLM.from_pretrained(options.model, dtype=getattr(torch, options.dtype))
     shape = LLAMAS[options.random_llama]
-    config = transformers.LlamaConfig(
-        **shape, num_key_value_heads=8, vocab_size=len(tokenizer), max_position_embeddings=8192, rope_theta=5e5
-    )
+    config = transformers.LlamaConfig(**shape, vocab_size=len(tokenizer), max_position_embeddings=8192, rope_theta=5e5)
     with torch.device(options.device):
         return transformers.AutoModelForCausalLM.from_config(config, dtype=getattr(torch, options.dtype))
 
