@@ -187,7 +187,7 @@ def test_a_policy_judges_all_tasks_of_both_logs(
     assert judge(read_policy(policy), compare(*logs)).outcome.exit_code == 0
 
 
-@pytest.mark.parametrize(("lost", "code"), [(4, 0), (20, 2)])
+@pytest.mark.parametrize(("lost", "code"), [(1, 0), (4, 2), (20, 2)])
 def test_lost_questions_are_judged_as_a_lost_task_is(
     logs: tuple[Path, Path], lost: int, code: int, call: Call, tmp_path: Path
 ) -> None:

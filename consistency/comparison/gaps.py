@@ -20,8 +20,9 @@ from consistency.support.text import counted, shortened
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-# Fewer questions, or a smaller share of those of a task and of all tasks, are left out without a word in the verdict.
-_MANY, _MUCH = 5, 0.02
+# So many questions and so large a share of those of a task or of all tasks, or a larger share alone, break a gate; what is
+# less is left out without a word in the verdict.
+_MANY, _MUCH, _MOST = 5, 0.02, 0.05
 _MOST_NAMED = 3
 
 
@@ -387,4 +388,4 @@ def limits_of(config: RunConfig, sizes: Mapping[str, int]) -> dict[str, float]:
 
 
 def _are_many(count: int, of: int) -> bool:
-    return count >= _MANY and count >= _MUCH * of
+    return bool(count) and (count >= _MOST * of or (count >= _MANY and count >= _MUCH * of))
