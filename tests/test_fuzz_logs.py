@@ -11,7 +11,7 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 @pytest.mark.parametrize(
     ("program", "cases", "last"),
-    [("fuzz_logs.py", 300, "300 pairs of logs: "), ("fuzz_files.py", 120, "120 damaged files: ")],
+    [("fuzz_logs.py", 200, "200 pairs of logs: "), ("fuzz_files.py", 80, "80 damaged files: ")],
 )
 def test_damaged_files_end_in_a_right_result_or_one_clear_error(program: str, cases: int, last: str) -> None:
     command = [sys.executable, str(SCRIPTS / program), "--cases", str(cases)]
