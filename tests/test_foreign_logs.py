@@ -816,6 +816,12 @@ def test_a_part_of_samples_says_that_it_is_one(tmp_path):
     assert not next(iter(read_run(whole).tasks.values())).notes
 
 
+def logged_by_lm_eval(folder):
+    """The file of samples after, and its rows."""
+    (file,) = foreign_logs.write_lm_eval(folder, 1, AFTER).rglob("samples_*.jsonl")
+    return file, [json.loads(line) for line in file.read_text().splitlines()]
+
+
 @pytest.mark.parametrize(
     "beside",
     [
@@ -825,25 +831,21 @@ def test_a_part_of_samples_says_that_it_is_one(tmp_path):
     ],
 )
 def test_what_data_sets_say_beside_a_question_does_not_part_it_from_other_logs(beside, tmp_path, logs):
-    log = foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER)
-    (file,) = log.rglob("samples_*.jsonl")
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    file, rows = logged_by_lm_eval(tmp_path / "log")
     for row in rows:
         row["doc"].update(beside)
     lines(file, rows)
-    found = section(compare(logs["lighteval"][0], log))
+    found = section(compare(logs["lighteval"][0], file.parent))
     assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
 
 
 @pytest.mark.parametrize("further", [{"belief": 0.25}, {"fact1": "Rome is a town"}, {"level": 3, "tags": ["a", "b"]}])
 def test_questions_pair_with_those_of_a_log_without_further_fields(further, tmp_path, logs):
-    log = foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER)
-    (file,) = log.rglob("samples_*.jsonl")
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    file, rows = logged_by_lm_eval(tmp_path / "log")
     for row in rows:
         row["doc"].update(further)
     lines(file, rows)
-    found = section(compare(logs["plain"][0], log))
+    found = section(compare(logs["plain"][0], file.parent))
     assert (found.n, found.flips["harmful"], found.flips["beneficial"]) == (60, HARMFUL, BENEFICIAL)
     assert any(all(name in note for name in further) for note in found.pairing.notes)
     # Where both logs have a field and it differs, the question is another.
@@ -857,14 +859,12 @@ def test_questions_pair_with_those_of_a_log_without_further_fields(further, tmp_
 
 
 def test_two_questions_that_one_log_tells_apart_by_a_further_field_do_not_pair(tmp_path, logs):
-    log = foreign_logs.write_lm_eval(tmp_path / "log", 1, AFTER)
-    (file,) = log.rglob("samples_*.jsonl")
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    file, rows = logged_by_lm_eval(tmp_path / "log")
     for row in rows:
         row["doc"]["fact1"] = "a"
     again = [{**row, "doc_id": 60 + row["doc_id"], "doc": {**row["doc"], "fact1": "b"}} for row in rows[:3]]
     lines(file, [*rows, *again])
-    assert section(compare(logs["plain"][0], log)).n == 57
+    assert section(compare(logs["plain"][0], file.parent)).n == 57
 
 
 @pytest.mark.parametrize("how", ["field", "prompt", "untold", "texts"])

@@ -402,7 +402,9 @@ def _match_within(
     fits: set[tuple[int, int]] = set()
     for own, other in ((0, 1), (1, 0)):
         for row, (asked, options) in sides[own].items():
-            for found in set.intersection(*(holders[other].get((text, options), set()) for text in asked.values())):
+            # The rarest text first: others, such as a level, may be those of every question.
+            holding = sorted((holders[other].get((text, options), set()) for text in asked.values()), key=len)
+            for found in set.intersection(*holding):
                 fits.add((row, found) if own == 0 else (found, row))
     times = [Counter(fit[side] for fit in fits) for side in (0, 1)]
     pairs = sorted(fit for fit in fits if times[0][fit[0]] == times[1][fit[1]] == 1)

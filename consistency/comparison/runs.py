@@ -159,7 +159,7 @@ def common_tasks(first: Run, second: Run) -> dict[str, str]:
     common = {name: name for name in sorted(set(first.tasks) & set(second.tasks))}
     taken = set(common.values())
     free = {name: _questions(second.tasks[name]) for name in second.tasks if name not in taken}
-    holders: defaultdict[bytes, list[str]] = defaultdict(list)
+    holders: defaultdict[int, list[str]] = defaultdict(list)
     for name, questions in free.items():
         for question in questions:
             holders[question].append(name)
@@ -195,8 +195,10 @@ def _unread_holders(first: Run, second: Run) -> str | None:
     return f"name with --run a run that holds one: {'; '.join(found[:5])}" if found else None
 
 
-def _questions(scores: Scores) -> set[bytes]:
-    return set(map(scores.question_key, range(len(scores))))
+def _questions(scores: Scores) -> set[int]:
+    """Hashes of what is asked with its options, field by field: another program may log fewer fields of the same question."""
+    asked = map(scores.asked_fields, range(len(scores)))
+    return {hash((text, options)) for fields, options in asked for text in fields.values()}
 
 
 def matched_names(first: Run, second: Run, chosen: Mapping[str, str]) -> TaskNames:

@@ -31,13 +31,6 @@ _NOT_QUESTION = {
     *("subject", "category", "subcategory", "domain", "task", "topic", "subject_name", "topic_name"),
     *("exp", "explanation", "choice_type", "context_id", "activity_label", "split_type", "few_shot"),
 }
-# What data sets say of a question that stands beside it, and other programs do not log.
-_BESIDE_QUESTION = {
-    *("src", "cot_content", "question_concept", "rationale", "Rationale", "annotated_formula", "linear_formula"),
-    *("meta_info", "sample_id", "example_id", "uuid", "subject_category", "discipline", "field", "subfield"),
-    *("difficulty", "is_calculation", "answer_letter", "correct_answer", "error_type", "potential_reason"),
-    *("required_knowledge", "time_sensitive", "cultural_sensitivity_label", "is_annotated"),
-}
 
 
 def fields_of(document: bytes) -> dict[str, Any]:
@@ -191,8 +184,6 @@ def question_key(document: bytes, options: tuple[str, ...]) -> bytes:
     >>> first = question_key(b'{"question": "1+1?", "choices": ["2", "3"], "answer": 0}', ("2", "3"))
     >>> first == question_key(b'{"question": "1+1? ", "choices": ["3", "2"], "answer": 1}', ("3", "2"))
     True
-    >>> first == question_key(b'{"question": "1+1?", "choices": ["2", "3"], "difficulty": "easy"}', ("2", "3"))
-    True
     """
     asked, texts = asked_fields(document, options)
     content = msgspec.json.encode([sorted(asked.values()), texts])
@@ -210,8 +201,6 @@ def asked_fields(document: bytes, options: tuple[str, ...]) -> tuple[dict[str, s
     fields = fields_of(document)
     texts, option_fields = _options(fields)
     skipped = _NOT_QUESTION | option_fields
-    if texts and isinstance(fields.get("question"), str) and fields["question"].strip():
-        skipped |= _BESIDE_QUESTION
     asked = {name: _text(value) for name, value in fields.items() if value not in ("", None) and name not in skipped}
     if not asked:
         # No field is recognised as a question: only the whole document identifies it.
