@@ -2,6 +2,7 @@
 
     python scripts/sweep_architectures.py
     python scripts/sweep_architectures.py phimoe qwen2_moe --json sweep.json
+    python scripts/sweep_architectures.py --device cuda --dtype bfloat16 --attention flash_attention_4
 
 Each architecture is built with random weights from its own default configuration, cut down to a few dozen units a layer: as it
 is, with each field that looks like a window set to a few tokens, and with each of its switches turned over as well. Prompts are
@@ -281,7 +282,9 @@ class Heard(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def sweep(names: list[str], *, switches: bool, attention: str | None, dtype: str) -> Iterator[dict[str, Any]]:
+def sweep(
+    names: list[str], *, switches: bool, attention: str | None, dtype: str, device: str
+) -> Iterator[dict[str, Any]]:
     """One row for each configuration: architecture, variant, result, reason, difference, and what is tolerated."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(TOKENIZER)
     for name in names:
@@ -292,20 +295,21 @@ def sweep(names: list[str], *, switches: bool, attention: str | None, dtype: str
             continue
         for variant, fields in tried if switches else tried[:3]:
             try:
-                model = build(name, fields)
-                if attention is not None:
-                    model.set_attn_implementation(attention)
+                model = build(name, fields).to(device)
             except Exception as error:
                 yield row(name, variant, "not built", error)
                 continue
             short = None if dtype == "float32" else getattr(torch, dtype)
             try:
+                # By the usual attention: another one may take no float32.
                 tolerances = tolerated(model, tokenizer, short)
+                model = model.to(getattr(torch, dtype))
+                if attention is not None:
+                    model.set_attn_implementation(attention)
+                    logprobs_of_hf(model, tokenizer)
             except Exception as error:
                 yield row(name, variant, "hf fails", error)
                 continue
-            if short is not None:
-                model = model.to(short)
             try:
                 for seed, tolerance in enumerate(tolerances):
                     reason, difference = compared(model, tokenizer, seed)
@@ -353,6 +357,7 @@ def main() -> None:
     parser.add_argument("--no-switches", action="store_true", help="only as it is, and with windows")
     parser.add_argument("--attention", help="an attention of transformers, such as eager; default: each model's own")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16", "float16"))
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--json", type=Path, help="write all rows here")
     options = parser.parse_args()
     torch.set_num_threads(1)  # so small a model is no faster with more
@@ -361,7 +366,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     names = options.architectures or [name for name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES if name in CONFIG_MAPPING]
     rows = []
-    given = {"attention": options.attention, "dtype": options.dtype}
+    given = {"attention": options.attention, "dtype": options.dtype, "device": options.device}
     for found in sweep(names, switches=not options.no_switches, **given):
         rows.append(found)
         off = "" if found["difference"] is None else f"{found['difference']:.1e}"
