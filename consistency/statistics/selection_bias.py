@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from consistency.metrics.selection_bias import OptionCounts, OptionShift, option_name
+from consistency.statistics.absolute_means import absolute_means
 from consistency.statistics.estimates import Estimate, without_interval
 from consistency.statistics.hypotheses import holm
 from consistency.support.arrays import Floats, Integers
@@ -41,8 +42,9 @@ class Preference:
         Questions with one answer and one gold option.
     option : str or None
         The option that is answered too often the most; None without questions.
-    bias : float
-        The share of the answers that would have to be other options for there to be none; chance makes it positive.
+    bias : Estimate
+        The share of the answers that would have to be other options for there to be none; chance makes it positive, and its
+        interval, that of all such questions, takes this out.
     rstd : Estimate
         RStd of Zheng et al. (2024): the standard deviation over the letters of recall, the share of right answers where the
         letter is gold; less, in several tasks, what their accuracies explain. The interval is that of all such questions.
@@ -52,14 +54,14 @@ class Preference:
 
     n: int
     option: str | None
-    bias: float
+    bias: Estimate
     rstd: Estimate
     p: float | None
     p_holm: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
-        return asdict(self) | {"rstd": self.rstd.to_dict()}
+        return asdict(self) | {"bias": self.bias.to_dict(), "rstd": self.rstd.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -72,21 +74,22 @@ class Shift:
         Questions that both runs answer, with the options in one order.
     option : str or None
         The option that won the most; None where none did.
-    moved : float
-        The share of the answers that moved to other options on balance, less what a change of accuracy gives.
+    moved : Estimate
+        The share of the answers that moved to other options on balance, less what a change of accuracy gives. Its interval is
+        that of all such questions.
     p, p_holm : float or None
         Of no shift; None where no answer moved.
     """
 
     n: int
     option: str | None
-    moved: float
+    moved: Estimate
     p: float | None
     p_holm: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
-        return asdict(self)
+        return asdict(self) | {"moved": self.moved.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class SelectionBias:
         letters.
     answered, gold : float
         The share of the answers that are this option, and of the questions in which it is right.
-    bias : float
+    bias : Estimate
         The share of the answers that would have to be other options for there to be none, from 0 to 1.
     alike, of : int
         Of how many sets of answers that were looked at, how many favour an option by themselves.
@@ -116,7 +119,7 @@ class SelectionBias:
     option: str
     answered: float
     gold: float
-    bias: float
+    bias: Estimate
     alike: int
     of: int
     rstd: float | None = None
@@ -126,6 +129,9 @@ class SelectionBias:
 
     def to_text(self) -> str:
         """A sentence for readers."""
+        bias, ends = self.bias.scaled(100), ""
+        if bias.ci_low is not None:
+            ends = f" [{bias.ci_low:.0f}, {bias.ci_high:.0f}]"
         p = ""
         if self.p_holm is not None:
             p = " (p < .0001)" if self.p_holm < 1e-4 else f" (p = {self.p_holm:.4f})"
@@ -139,7 +145,7 @@ class SelectionBias:
         return (
             f"{self.answers_of}: {100 * self.answered:.1f} % of the answers are option {self.option}, which is the gold "
             f"option in {100 * self.gold:.1f} % (n = {self.n:,} questions; where options tie for the answer none is counted): a "
-            f"model that is right as often and favours no option would give {100 * self.bias:.0f} % of its answers "
+            f"model that is right as often and favours no option would give {bias.value:.0f} %{ends} of its answers "
             f"otherwise{p}{recalls}; what looks like knowledge, or like its lack, may be selection bias{alone}"
         )
 
@@ -156,13 +162,15 @@ def preferences(counts: Sequence[OptionCounts]) -> list[Preference]:
     >>> even = OptionCounts()
     >>> even.add_task(np.eye(4)[[0, 1, 2, 3] * 25], np.array([0, 1, 2, 3] * 20 + [1, 2, 3, 0] * 5))
     >>> found = preferences([even])[0]
-    >>> round(found.bias, 6), found.rstd.value, round(found.p, 6)
+    >>> round(found.bias.value, 6), found.rstd.value, round(found.p, 6)
     (0.0, 0.0, 1.0)
     """
-    p = _of_no_shift([each.surplus for each in counts], [each.covariance for each in counts])
+    surplus, asked = [each.surplus for each in counts], [each.n for each in counts]
+    p = _of_no_shift(surplus, [each.covariance for each in counts])
+    bias = absolute_means(surplus, [each.squares for each in counts], asked)
     return [
-        Preference(each.n, option_name(each.most) if each.n else None, each.distance, rstd, value, adjusted)
-        for each, rstd, value, adjusted in zip(counts, _rstd(counts), p, _adjusted(p), strict=True)
+        Preference(each.n, option_name(each.most) if each.n else None, share, rstd, value, adjusted)
+        for each, share, rstd, value, adjusted in zip(counts, bias, _rstd(counts), p, _adjusted(p), strict=True)
     ]
 
 
@@ -178,19 +186,15 @@ def shifts(moves: Sequence[OptionShift]) -> list[Shift]:
     >>> shift, gold = OptionShift(), np.array([0, 1] * 10)
     >>> shift.add_task(np.eye(2)[gold], np.eye(2)[[0] * 20], gold)
     >>> found = shifts([shift])[0]
-    >>> found.option, found.moved, round(found.p, 4)
+    >>> found.option, found.moved.value, round(found.p, 4)
     ('A', 0.5, 0.0016)
     """
-    p = _of_no_shift([each.moved for each in moves], [each.covariance for each in moves])
+    sums, squares = [each.moved for each in moves], [each.squares for each in moves]
+    p = _of_no_shift(sums, squares)
+    moved = absolute_means(sums, squares, [each.n for each in moves])
     return [
-        Shift(
-            each.n,
-            option_name(int(each.moved.argmax())) if each.moved.size and each.moved.max() > 0 else None,
-            each.distance,
-            value,
-            adjusted,
-        )
-        for each, value, adjusted in zip(moves, p, _adjusted(p), strict=True)
+        Shift(each.n, option_name(int(total.argmax())) if total.any() else None, share, value, adjusted)
+        for each, total, share, value, adjusted in zip(moves, sums, moved, p, _adjusted(p), strict=True)
     ]
 
 
@@ -247,7 +251,7 @@ def describe(answers_of: str, counts: OptionCounts, tested: Preference, alike: i
         option_name(most),
         float(counts.answers[most]) / n,
         float(counts.gold[most]) / n,
-        counts.bias,
+        tested.bias,
         alike,
         of,
         tested.rstd.value,
