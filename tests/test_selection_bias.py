@@ -138,7 +138,9 @@ def test_of_several_sets_of_answers_the_strongest_bias_is_named() -> None:
     assert found is not None
     assert (found.answers_of, found.option, found.answered, found.gold) == ("other", "C", 1.0, 0.25)
     assert (found.alike, found.of, found.n) == (2, 3, 120)
-    assert found.bias.value == pytest.approx(0.75)
+    assert found.bias == pytest.approx(0.75)
+    assert found.bias_ci_low is not None
+    assert found.bias_ci_low > 0.6
     assert found.rstd == pytest.approx(3**0.5 / 4)
     assert found.p_holm == pytest.approx(0, abs=1e-9)
 
@@ -319,8 +321,8 @@ def test_the_shift_is_stuart_and_maxwells_where_gold_letters_are_even(k: int) ->
     expected = SquareTable(table(first, second, k), shift_zeros=False).homogeneity(method="stuart_maxwell")
     assert found.p == pytest.approx(expected.pvalue, rel=1e-8)
     margins = np.bincount(second, minlength=k) - np.bincount(first, minlength=k)
-    assert found.moved.value == pytest.approx(np.abs(margins).sum() / 2 / len(gold))
-    assert found.moved.ci_low <= found.moved.value <= found.moved.ci_high
+    assert found.moved == pytest.approx(np.abs(margins).sum() / 2 / len(gold))
+    assert found.moved_estimate.ci_low <= found.moved <= found.moved_estimate.ci_high
     assert found.option == "ABCDEFGHIJ"[int(margins.argmax())]
 
 
@@ -338,9 +340,9 @@ def test_a_gain_of_knowledge_is_no_shift() -> None:
     same = OptionShift()
     same.add_task(np.eye(4)[first], np.eye(4)[first], gold)
     none = shifts([same])[0]
-    assert (none.p, none.moved.value, none.moved.ci_low, none.option) == (None, 0, 0, None)
+    assert (none.p, none.moved, none.moved_estimate.ci_low, none.option) == (None, 0, 0, None)
     # As Wilson's upper end of 0 in 2000, but for the noise of the absolute value.
-    assert none.moved.ci_high == pytest.approx(proportion_confint(0, 2000, method="wilson")[1], rel=0.03)
+    assert none.moved_estimate.ci_high == pytest.approx(proportion_confint(0, 2000, method="wilson")[1], rel=0.03)
 
 
 @pytest.mark.parametrize(("n", "turned"), [(100, 20), (500, 20), (2000, 600)])
@@ -348,7 +350,7 @@ def test_where_all_answers_move_one_way_the_upper_end_is_wilsons(n: int, turned:
     gold, first = np.arange(n) % 2, np.zeros(n, int)
     moves, second = OptionShift(), np.where(np.arange(n) < turned, 1, 0)
     moves.add_task(np.eye(4)[first], np.eye(4)[second], 2 + gold)
-    found = shifts([moves])[0].moved
+    found = shifts([moves])[0].moved_estimate
     low, high = proportion_confint(turned, n, method="wilson")
     assert found.ci_high == pytest.approx(high, rel=0.02)
     # Below, as many moves as were seen might cancel.
@@ -368,7 +370,10 @@ def test_the_intervals_cover_a_planted_preference_and_its_change() -> None:
         counts[-1].add_task(np.eye(4)[second], gold)
         moves.append(OptionShift())
         moves[-1].add_task(np.eye(4)[first], np.eye(4)[second], gold)
-    for found in ([each.bias for each in preferences(counts)], [each.moved for each in shifts(moves)]):
+    for found in (
+        [each.bias_estimate for each in preferences(counts)],
+        [each.moved_estimate for each in shifts(moves)],
+    ):
         covers = [each.ci_low <= 0.05 * 0.75 <= each.ci_high for each in found]
         assert np.mean(covers) > 0.93
         assert np.mean([each.ci_high - each.ci_low for each in found]) < 0.1
@@ -393,7 +398,7 @@ def test_the_value_is_in_the_output_without_a_warning(tmp_path: Path) -> None:
     assert found["before"]["rstd"]["value"] == 0
     assert found["after"]["rstd"]["value"] == pytest.approx(np.std([1, 1, 1, 0.8]))
     assert (found["shift"]["option"], found["shift"]["n"]) == ("C", 120)
-    assert found["shift"]["moved"]["value"] == pytest.approx(6 / 120)
+    assert found["shift"]["moved"] == found["shift"]["moved_estimate"]["value"] == pytest.approx(6 / 120)
     # One degree of freedom: all 6 moves of 6 the same way.
     assert found["shift"]["p"] == pytest.approx(stats.chi2.sf(6, 1))
     (warned,) = biases(fair, write_log(tmp_path / "c", "CCCB"))

@@ -413,9 +413,10 @@ def _shift_sentence(section: Section, worth: Callable[[float], bool]) -> Iterato
     if section.selection_bias is None:
         return
     shift = section.selection_bias.shift
-    p, share = shift.p if shift.p_holm is None else shift.p_holm, shift.moved.value
-    if p is not None and p < ALPHA and share is not None and worth(share):
-        moved = f"{100 * share:.1f} %{interval(shift.moved, 100, 1)} of the answers moved to other options on balance"
+    p = shift.p if shift.p_holm is None else shift.p_holm
+    if p is not None and p < ALPHA and worth(shift.moved):
+        ends = "" if shift.moved_estimate is None else interval(shift.moved_estimate, 100, 1)
+        moved = f"{100 * shift.moved:.1f} %{ends} of the answers moved to other options on balance"
         yield f"{moved}, most of them to {shift.option} ({p_equals(p)})"
 
 

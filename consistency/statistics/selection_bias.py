@@ -42,26 +42,28 @@ class Preference:
         Questions with one answer and one gold option.
     option : str or None
         The option that is answered too often the most; None without questions.
-    bias : Estimate
-        The share of the answers that would have to be other options for there to be none; chance makes it positive, and its
-        interval, that of all such questions, takes this out.
+    bias : float
+        The share of the answers that would have to be other options for there to be none; chance makes it positive.
     rstd : Estimate
         RStd of Zheng et al. (2024): the standard deviation over the letters of recall, the share of right answers where the
         letter is gold; less, in several tasks, what their accuracies explain. The interval is that of all such questions.
     p, p_holm : float or None
         Of no preference, and adjusted over the sets of answers that were looked at; None where the answers cannot tell.
+    bias_estimate : Estimate or None
+        `bias` with an interval of that of all such questions, from which chance is taken out; None in earlier reports.
     """
 
     n: int
     option: str | None
-    bias: Estimate
+    bias: float
     rstd: Estimate
     p: float | None
     p_holm: float | None = None
+    bias_estimate: Estimate | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
-        return asdict(self) | {"bias": self.bias.to_dict(), "rstd": self.rstd.to_dict()}
+        return asdict(self) | {"rstd": self.rstd.to_dict(), "bias_estimate": _or_none(self.bias_estimate)}
 
 
 @dataclass(frozen=True)
@@ -74,22 +76,28 @@ class Shift:
         Questions that both runs answer, with the options in one order.
     option : str or None
         The option that won the most; None where none did.
-    moved : Estimate
-        The share of the answers that moved to other options on balance, less what a change of accuracy gives. Its interval is
-        that of all such questions.
+    moved : float
+        The share of the answers that moved to other options on balance, less what a change of accuracy gives.
     p, p_holm : float or None
         Of no shift; None where no answer moved.
+    moved_estimate : Estimate or None
+        `moved` with an interval of that of all such questions, from which chance is taken out; None in earlier reports.
     """
 
     n: int
     option: str | None
-    moved: Estimate
+    moved: float
     p: float | None
     p_holm: float | None = None
+    moved_estimate: Estimate | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
-        return asdict(self) | {"moved": self.moved.to_dict()}
+        return asdict(self) | {"moved_estimate": _or_none(self.moved_estimate)}
+
+
+def _or_none(found: Estimate | None) -> dict[str, Any] | None:
+    return None if found is None else found.to_dict()
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ class SelectionBias:
         letters.
     answered, gold : float
         The share of the answers that are this option, and of the questions in which it is right.
-    bias : Estimate
+    bias : float
         The share of the answers that would have to be other options for there to be none, from 0 to 1.
     alike, of : int
         Of how many sets of answers that were looked at, how many favour an option by themselves.
@@ -113,25 +121,29 @@ class SelectionBias:
         Of no preference, adjusted over the sets of answers.
     n : int
         How many answers were counted: those of questions with one answer, not two that tie, and one gold option.
+    bias_ci_low, bias_ci_high : float or None
+        The ends of the interval of `bias`.
     """
 
     answers_of: str
     option: str
     answered: float
     gold: float
-    bias: Estimate
+    bias: float
     alike: int
     of: int
     rstd: float | None = None
     p_holm: float | None = None
     kind: str = "selection bias"
     n: int = 0
+    bias_ci_low: float | None = None
+    bias_ci_high: float | None = None
 
     def to_text(self) -> str:
         """A sentence for readers."""
-        bias, ends = self.bias.scaled(100), ""
-        if bias.ci_low is not None:
-            ends = f" [{bias.ci_low:.0f}, {bias.ci_high:.0f}]"
+        ends = ""
+        if self.bias_ci_low is not None and self.bias_ci_high is not None:
+            ends = f" [{100 * self.bias_ci_low:.0f}, {100 * self.bias_ci_high:.0f}]"
         p = ""
         if self.p_holm is not None:
             p = " (p < .0001)" if self.p_holm < 1e-4 else f" (p = {self.p_holm:.4f})"
@@ -145,7 +157,7 @@ class SelectionBias:
         return (
             f"{self.answers_of}: {100 * self.answered:.1f} % of the answers are option {self.option}, which is the gold "
             f"option in {100 * self.gold:.1f} % (n = {self.n:,} questions; where options tie for the answer none is counted): a "
-            f"model that is right as often and favours no option would give {bias.value:.0f} %{ends} of its answers "
+            f"model that is right as often and favours no option would give {100 * self.bias:.0f} %{ends} of its answers "
             f"otherwise{p}{recalls}; what looks like knowledge, or like its lack, may be selection bias{alone}"
         )
 
@@ -162,14 +174,14 @@ def preferences(counts: Sequence[OptionCounts]) -> list[Preference]:
     >>> even = OptionCounts()
     >>> even.add_task(np.eye(4)[[0, 1, 2, 3] * 25], np.array([0, 1, 2, 3] * 20 + [1, 2, 3, 0] * 5))
     >>> found = preferences([even])[0]
-    >>> round(found.bias.value, 6), found.rstd.value, round(found.p, 6)
+    >>> round(found.bias, 6), found.rstd.value, round(found.p, 6)
     (0.0, 0.0, 1.0)
     """
     surplus, asked = [each.surplus for each in counts], [each.n for each in counts]
     p = _of_no_shift(surplus, [each.covariance for each in counts])
     bias = absolute_means(surplus, [each.squares for each in counts], asked)
     return [
-        Preference(each.n, option_name(each.most) if each.n else None, share, rstd, value, adjusted)
+        Preference(each.n, option_name(each.most) if each.n else None, share.value or 0.0, rstd, value, adjusted, share)
         for each, share, rstd, value, adjusted in zip(counts, bias, _rstd(counts), p, _adjusted(p), strict=True)
     ]
 
@@ -186,14 +198,21 @@ def shifts(moves: Sequence[OptionShift]) -> list[Shift]:
     >>> shift, gold = OptionShift(), np.array([0, 1] * 10)
     >>> shift.add_task(np.eye(2)[gold], np.eye(2)[[0] * 20], gold)
     >>> found = shifts([shift])[0]
-    >>> found.option, found.moved.value, round(found.p, 4)
+    >>> found.option, found.moved, round(found.p, 4)
     ('A', 0.5, 0.0016)
     """
     sums, squares = [each.moved for each in moves], [each.squares for each in moves]
     p = _of_no_shift(sums, squares)
     moved = absolute_means(sums, squares, [each.n for each in moves])
     return [
-        Shift(each.n, option_name(int(total.argmax())) if total.any() else None, share, value, adjusted)
+        Shift(
+            each.n,
+            option_name(int(total.argmax())) if total.any() else None,
+            share.value or 0.0,
+            value,
+            adjusted,
+            share,
+        )
         for each, total, share, value, adjusted in zip(moves, sums, moved, p, _adjusted(p), strict=True)
     ]
 
@@ -251,12 +270,14 @@ def describe(answers_of: str, counts: OptionCounts, tested: Preference, alike: i
         option_name(most),
         float(counts.answers[most]) / n,
         float(counts.gold[most]) / n,
-        tested.bias,
+        counts.bias,
         alike,
         of,
         tested.rstd.value,
         tested.p_holm,
         n=n,
+        bias_ci_low=None if tested.bias_estimate is None else tested.bias_estimate.ci_low,
+        bias_ci_high=None if tested.bias_estimate is None else tested.bias_estimate.ci_high,
     )
 
 

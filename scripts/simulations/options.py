@@ -158,9 +158,9 @@ def of_answers(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
     sides.append((ten, 0.9 * 0.1))
     biases = preferences([counts for counts, _ in sides])
     shifted = shifts([shift for shift, _ in moves])
-    found = [(each.bias, truth) for each, (_, truth) in zip(biases, sides, strict=True)]
-    found += [(each.moved, truth) for each, (_, truth) in zip(shifted, moves, strict=True)]
-    return tuple(within(each.ci_low, truth, each.ci_high) for each, truth in found)
+    found = [(each.bias_estimate, truth) for each, (_, truth) in zip(biases, sides, strict=True)]
+    found += [(each.moved_estimate, truth) for each, (_, truth) in zip(shifted, moves, strict=True)]
+    return tuple(None if each is None else within(each.ci_low, truth, each.ci_high) for each, truth in found)
 
 
 def of_recalls(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
