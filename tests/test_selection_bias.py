@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import SquareTable
+from statsmodels.stats.proportion import proportion_confint
 
 from consistency import compare
 from consistency.logs.runs import read_run
@@ -134,10 +135,14 @@ def test_of_several_sets_of_answers_the_strongest_bias_is_named() -> None:
     assert strongest_bias({"base": even}) is None
     found = strongest_bias({"base": even, "tuned": weak, "other": strong})
     # C is right wherever it is gold, and no other letter is: recalls 1, 0, 0, 0.
-    rstd = pytest.approx(3**0.5 / 4)
-    assert found == SelectionBias(
-        "other", "C", 1.0, 0.25, pytest.approx(0.75), 2, 3, rstd, pytest.approx(0, abs=1e-9), n=120
-    )
+    assert found is not None
+    assert (found.answers_of, found.option, found.answered, found.gold) == ("other", "C", 1.0, 0.25)
+    assert (found.alike, found.of, found.n) == (2, 3, 120)
+    assert found.bias == pytest.approx(0.75)
+    assert found.bias_ci_low is not None
+    assert found.bias_ci_low > 0.6
+    assert found.rstd == pytest.approx(3**0.5 / 4)
+    assert found.p_holm == pytest.approx(0, abs=1e-9)
 
 
 def write_log(folder: Path, answers: str, order: str = "pqrs", turned: int = 120, task: str = "things") -> Path:
@@ -317,6 +322,7 @@ def test_the_shift_is_stuart_and_maxwells_where_gold_letters_are_even(k: int) ->
     assert found.p == pytest.approx(expected.pvalue, rel=1e-8)
     margins = np.bincount(second, minlength=k) - np.bincount(first, minlength=k)
     assert found.moved == pytest.approx(np.abs(margins).sum() / 2 / len(gold))
+    assert found.moved_estimate.ci_low <= found.moved <= found.moved_estimate.ci_high
     assert found.option == "ABCDEFGHIJ"[int(margins.argmax())]
 
 
@@ -333,17 +339,54 @@ def test_a_gain_of_knowledge_is_no_shift() -> None:
     assert shifts([moves])[0].p > 0.05
     same = OptionShift()
     same.add_task(np.eye(4)[first], np.eye(4)[first], gold)
-    assert (shifts([same])[0].p, shifts([same])[0].moved, shifts([same])[0].option) == (None, 0, None)
+    none = shifts([same])[0]
+    assert (none.p, none.moved, none.moved_estimate.ci_low, none.option) == (None, 0, 0, None)
+    # As Wilson's upper end of 0 in 2000, but for the noise of the absolute value.
+    assert none.moved_estimate.ci_high == pytest.approx(proportion_confint(0, 2000, method="wilson")[1], rel=0.03)
+
+
+@pytest.mark.parametrize(("n", "turned"), [(100, 20), (500, 20), (2000, 600)])
+def test_where_all_answers_move_one_way_the_upper_end_is_wilsons(n: int, turned: int) -> None:
+    gold, first = np.arange(n) % 2, np.zeros(n, int)
+    moves, second = OptionShift(), np.where(np.arange(n) < turned, 1, 0)
+    moves.add_task(np.eye(4)[first], np.eye(4)[second], 2 + gold)
+    found = shifts([moves])[0].moved_estimate
+    low, high = proportion_confint(turned, n, method="wilson")
+    assert found.ci_high == pytest.approx(high, rel=0.02)
+    # Below, as many moves as were seen might cancel.
+    assert 0.5 * low < found.ci_low <= low
+
+
+def test_the_intervals_cover_a_planted_preference_and_its_change() -> None:
+    """In a twentieth of the answers after, and in none before, C: three quarters of these are of other letters."""
+    rng = np.random.default_rng(3)
+    counts, moves = [], []
+    for _ in range(400):
+        gold = rng.integers(0, 4, 400)
+        first = np.where(rng.random(400) < 0.6, gold, rng.integers(0, 4, 400))
+        again = np.where(rng.random(400) < 0.6, gold, rng.integers(0, 4, 400))
+        second = np.where(rng.random(400) < 0.05, 2, np.where(rng.random(400) < 0.6, first, again))
+        counts.append(OptionCounts())
+        counts[-1].add_task(np.eye(4)[second], gold)
+        moves.append(OptionShift())
+        moves[-1].add_task(np.eye(4)[first], np.eye(4)[second], gold)
+    for found in (
+        [each.bias_estimate for each in preferences(counts)],
+        [each.moved_estimate for each in shifts(moves)],
+    ):
+        covers = [each.ci_low <= 0.05 * 0.75 <= each.ci_high for each in found]
+        assert np.mean(covers) > 0.93
+        assert np.mean([each.ci_high - each.ci_low for each in found]) < 0.1
 
 
 def test_a_large_shift_is_in_the_verdict_and_a_small_one_below_it(tmp_path: Path) -> None:
     fair = write_log(tmp_path / "fair", "ABCD")
     large, small = write_log(tmp_path / "large", "CBCD"), write_log(tmp_path / "small", "ABCDABCDABCDABCDABCC")
     # All 30 of A turned to C, and 6 of 30 of D.
-    assert "25.0 % of the answers moved" in compare(fair, large).verdict
-    assert compare(fair, large).to_text().count("25.0 % of the answers moved") == 1
+    assert "25.0 % [16.6, 33.4] of the answers moved" in compare(fair, large).verdict
+    assert compare(fair, large).to_text().count("of the answers moved") == 1
     assert "of the answers moved" not in compare(fair, small).verdict
-    assert "5.0 % of the answers moved" in compare(fair, small).to_text()
+    assert "5.0 % [0.0, 10.5] of the answers moved" in compare(fair, small).to_text()
 
 
 def test_the_value_is_in_the_output_without_a_warning(tmp_path: Path) -> None:
@@ -355,7 +398,7 @@ def test_the_value_is_in_the_output_without_a_warning(tmp_path: Path) -> None:
     assert found["before"]["rstd"]["value"] == 0
     assert found["after"]["rstd"]["value"] == pytest.approx(np.std([1, 1, 1, 0.8]))
     assert (found["shift"]["option"], found["shift"]["n"]) == ("C", 120)
-    assert found["shift"]["moved"] == pytest.approx(6 / 120)
+    assert found["shift"]["moved"] == found["shift"]["moved_estimate"]["value"] == pytest.approx(6 / 120)
     # One degree of freedom: all 6 moves of 6 the same way.
     assert found["shift"]["p"] == pytest.approx(stats.chi2.sf(6, 1))
     (warned,) = biases(fair, write_log(tmp_path / "c", "CCCB"))

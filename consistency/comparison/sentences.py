@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from consistency.comparison.changed_most import change_among
@@ -20,7 +20,6 @@ from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
 from consistency.statistics.intervals import at_confidence
 from consistency.statistics.power import fewest_questions, power_of_flips, questions_near
-from consistency.statistics.selection_bias import Shift
 from consistency.support.text import counted, decimal, of_points, p_equals, shortened
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
@@ -317,9 +316,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section], names: 
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
         clauses.append(f"{100 * same.value:.1f} %{interval(same, 100, 1)} of {same.n:,} questions keep their answer")
-    shift = _shift(section)
-    if shift is not None and shift.moved >= _MANY_MOVED:
-        clauses.append(_shift_sentence(shift))
+    clauses += _shift_sentence(section, lambda share: share >= _MANY_MOVED)
     if section.readability is not None and max(section.readability.shares) >= _READABLE_ENOUGH:
         clauses += readability_clauses(section.readability, with_reasons=False)
     return tuple(clauses)
@@ -408,25 +405,19 @@ def _p_bound(p: float) -> str:
 
 def shift_lines(section: Section) -> Iterator[str]:
     """To which option the answers moved, where they did beyond chance and the verdict does not say so."""
-    shift = _shift(section)
-    if shift is not None and shift.moved < _MANY_MOVED:
-        yield _shift_sentence(shift)
+    yield from _shift_sentence(section, lambda share: _WORTH_MOVING <= share < _MANY_MOVED)
 
 
-def _shift(section: Section) -> Shift | None:
-    """How the answers moved between options, where they did beyond chance and by more than a little."""
-    shift = None if section.selection_bias is None else section.selection_bias.shift
-    p = None if shift is None else _shift_p(shift)
-    return shift if shift is not None and p is not None and p < ALPHA and shift.moved >= _WORTH_MOVING else None
-
-
-def _shift_p(shift: Shift) -> float | None:
-    return shift.p if shift.p_holm is None else shift.p_holm
-
-
-def _shift_sentence(shift: Shift) -> str:
-    moved = f"{100 * shift.moved:.1f} % of the answers moved to other options on balance"
-    return f"{moved}, most of them to {shift.option} ({p_equals(_shift_p(shift))})"
+def _shift_sentence(section: Section, worth: Callable[[float], bool]) -> Iterator[str]:
+    """How the answers moved between options, where they did beyond chance and by a share that is worth it."""
+    if section.selection_bias is None:
+        return
+    shift = section.selection_bias.shift
+    p = shift.p if shift.p_holm is None else shift.p_holm
+    if p is not None and p < ALPHA and worth(shift.moved):
+        ends = "" if shift.moved_estimate is None else interval(shift.moved_estimate, 100, 1)
+        moved = f"{100 * shift.moved:.1f} %{ends} of the answers moved to other options on balance"
+        yield f"{moved}, most of them to {shift.option} ({p_equals(p)})"
 
 
 def told_change(section: Section) -> Estimate:

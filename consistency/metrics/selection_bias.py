@@ -43,6 +43,8 @@ class OptionCounts:
     covariance : ndarray of float64, shape [k, k]
         Of such a model's answers by option: which questions are right is a random choice of so many of the task's, and the
         wrong answers are random.
+    squares : ndarray of float64, shape [k, k]
+        Sum of the squares of what each question adds to `surplus`, as outer products.
     offered : int
         Options of all questions together.
 
@@ -57,7 +59,7 @@ class OptionCounts:
     def __init__(self) -> None:
         none = np.zeros(0)
         self.answers = self.gold = self.right = self.expected = self.expected_right = none
-        self.covariance = np.zeros((0, 0))
+        self.covariance = self.squares = np.zeros((0, 0))
         self.offered = 0
 
     @classmethod
@@ -77,7 +79,7 @@ class OptionCounts:
         return found
 
     def _add(self, other: OptionCounts) -> None:
-        for name in ("answers", "gold", "right", "expected", "expected_right", "covariance"):
+        for name in ("answers", "gold", "right", "expected", "expected_right", "covariance", "squares"):
             setattr(self, name, _sum(getattr(self, name), getattr(other, name)))
         self.offered += other.offered
 
@@ -112,6 +114,8 @@ class OptionCounts:
         task.expected_right = share * task.gold
         # A right answer puts one on the gold option instead of evenly on the others.
         moves = np.subtract(is_gold, evenly, out=is_gold)
+        added = np.eye(k)[answers] - evenly - share * moves - (is_right[:, None] - share) * moves.mean(axis=0)
+        task.squares = added.T @ added
         moves -= moves.mean(axis=0)
         chosen = right * (n - right) / (n * (n - 1)) if n > 1 else 0.0
         task.covariance = chosen * moves.T @ moves + (1 - share) * (np.diag(by_chance) - evenly.T @ evenly)
@@ -165,21 +169,22 @@ class OptionShift:
         Questions that both runs answer.
     moved : ndarray of float64, shape [k]
         Answers that each option won, less the lost ones.
-    covariance : ndarray of float64, shape [k, k]
-        Of `moved`, if each question's move might as well have been the reverse.
+    squares : ndarray of float64, shape [k, k]
+        Sum of the squares of each question's move, as outer products: the covariance of `moved` if each question's move might
+        as well have been the reverse.
 
     Examples
     --------
     >>> shift, gold = OptionShift(), np.array([0, 1] * 10)
     >>> shift.add_task(np.eye(2)[gold], np.eye(2)[[0] * 20], gold)
-    >>> shift.n, shift.moved.tolist(), shift.distance
-    (20, [10.0, -10.0], 0.5)
+    >>> shift.n, shift.moved.tolist()
+    (20, [10.0, -10.0])
     """
 
     def __init__(self) -> None:
         self.n = 0
         self.moved = np.zeros(0)
-        self.covariance = np.zeros((0, 0))
+        self.squares = np.zeros((0, 0))
 
     @classmethod
     def pooled(cls, parts: Iterable[OptionShift]) -> OptionShift:
@@ -192,7 +197,7 @@ class OptionShift:
     def _add(self, other: OptionShift) -> None:
         self.n += other.n
         self.moved = _sum(self.moved, other.moved)
-        self.covariance = _sum(self.covariance, other.covariance)
+        self.squares = _sum(self.squares, other.squares)
 
     def add_task(self, before: NDArray[np.float64], after: NDArray[np.float64], gold: NDArray[np.int64]) -> None:
         """Count the questions of one task; parameters as in `OptionCounts.add_task`, with the options in one order."""
@@ -210,13 +215,8 @@ class OptionShift:
         each = np.eye(options.shape[1])
         moves = each[second[turned]] - each[first[turned]] - won[:, None] * (is_gold - evenly).mean(axis=0)
         task = OptionShift()
-        task.n, task.moved, task.covariance = len(gold), moves.sum(axis=0), moves.T @ moves
+        task.n, task.moved, task.squares = len(gold), moves.sum(axis=0), moves.T @ moves
         self._add(task)
-
-    @property
-    def distance(self) -> float:
-        """The share of answers that moved to other options, on balance; 0 without questions."""
-        return float(np.abs(self.moved).sum() / (2 * self.n)) if self.n else 0.0
 
 
 def count_both(

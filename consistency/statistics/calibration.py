@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from consistency.metrics.answers import CALIBRATION_BINS, calibration_bins
+from consistency.statistics.absolute_means import folded
 from consistency.statistics.estimates import Estimate, Unit, without_interval
 from consistency.statistics.sampling import numbered
 from consistency.support.arrays import Bools, Floats, Integers
@@ -313,14 +314,6 @@ def _of_total(gaps: _Gaps) -> float:
     return max(gaps.variances.total, calibrated)
 
 
-def _folded(size: Floats, error: Floats) -> Floats:
-    """Mean of the absolute value of a normal variable."""
-    from scipy.special import ndtr
-
-    ratio = size / error
-    return np.asarray(error * _FOLD * np.exp(-(ratio**2) / 2) + size * (2 * ndtr(ratio) - 1))
-
-
 def _without_bias(gaps: _Gaps, plug_in: float, errors: Floats, variance: float) -> float:
     """The plug-in minus its bias at gaps that are shrunk towards one gap of all questions, and that towards 0."""
     total = float(gaps.gap.sum())
@@ -330,7 +323,7 @@ def _without_bias(gaps: _Gaps, plug_in: float, errors: Floats, variance: float) 
     spread = float(((rest / errors) ** 2).sum())
     kept = max(0.0, 1 - len(rest) / spread) if spread > 0 else 0.0
     size = np.abs(expected + kept * rest)
-    return max(plug_in - float((_folded(size, errors) - size).sum()), 0.0)
+    return max(plug_in - float((folded(size, errors) - size).sum()), 0.0)
 
 
 def _interval(gaps: _Gaps, plug_in: float, errors: Floats, variance: float, error: float) -> tuple[float, float, float]:
@@ -338,7 +331,7 @@ def _interval(gaps: _Gaps, plug_in: float, errors: Floats, variance: float, erro
     of_mean = abs(float(gaps.gap.sum())) - _quantile(error / 4, gaps.variances.df) * math.sqrt(variance)
     of_gaps = _OF_GAPS * error / 0.05
     least = np.maximum(np.abs(gaps.gap) - _quantile(of_gaps / 2 / len(errors), gaps.variances.df) * errors, 0.0)
-    bias = float((_folded(least, errors) - least).sum())
+    bias = float((folded(least, errors) - least).sum())
     spread = math.sqrt(max(float((errors**2).sum()), gaps.variances.signed))
     of_sum = plug_in - bias - _quantile(error / 4 - of_gaps / 2, gaps.variances.df) * spread
     # Questions vary within their bins, and fall into other bins.

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from consistency.metrics.selection_bias import OptionCounts, OptionShift, option_name
+from consistency.statistics.absolute_means import absolute_means
 from consistency.statistics.estimates import Estimate, without_interval
 from consistency.statistics.hypotheses import holm
 from consistency.support.arrays import Floats, Integers
@@ -48,6 +49,8 @@ class Preference:
         letter is gold; less, in several tasks, what their accuracies explain. The interval is that of all such questions.
     p, p_holm : float or None
         Of no preference, and adjusted over the sets of answers that were looked at; None where the answers cannot tell.
+    bias_estimate : Estimate or None
+        `bias` with an interval of that of all such questions, from which chance is taken out; None in earlier reports.
     """
 
     n: int
@@ -56,10 +59,11 @@ class Preference:
     rstd: Estimate
     p: float | None
     p_holm: float | None = None
+    bias_estimate: Estimate | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
-        return asdict(self) | {"rstd": self.rstd.to_dict()}
+        return asdict(self) | {"rstd": self.rstd.to_dict(), "bias_estimate": _or_none(self.bias_estimate)}
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ class Shift:
         The share of the answers that moved to other options on balance, less what a change of accuracy gives.
     p, p_holm : float or None
         Of no shift; None where no answer moved.
+    moved_estimate : Estimate or None
+        `moved` with an interval of that of all such questions, from which chance is taken out; None in earlier reports.
     """
 
     n: int
@@ -83,10 +89,15 @@ class Shift:
     moved: float
     p: float | None
     p_holm: float | None = None
+    moved_estimate: Estimate | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
-        return asdict(self)
+        return asdict(self) | {"moved_estimate": _or_none(self.moved_estimate)}
+
+
+def _or_none(found: Estimate | None) -> dict[str, Any] | None:
+    return None if found is None else found.to_dict()
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,8 @@ class SelectionBias:
         Of no preference, adjusted over the sets of answers.
     n : int
         How many answers were counted: those of questions with one answer, not two that tie, and one gold option.
+    bias_ci_low, bias_ci_high : float or None
+        The ends of the interval of `bias`.
     """
 
     answers_of: str
@@ -123,9 +136,14 @@ class SelectionBias:
     p_holm: float | None = None
     kind: str = "selection bias"
     n: int = 0
+    bias_ci_low: float | None = None
+    bias_ci_high: float | None = None
 
     def to_text(self) -> str:
         """A sentence for readers."""
+        ends = ""
+        if self.bias_ci_low is not None and self.bias_ci_high is not None:
+            ends = f" [{100 * self.bias_ci_low:.0f}, {100 * self.bias_ci_high:.0f}]"
         p = ""
         if self.p_holm is not None:
             p = " (p < .0001)" if self.p_holm < 1e-4 else f" (p = {self.p_holm:.4f})"
@@ -139,7 +157,7 @@ class SelectionBias:
         return (
             f"{self.answers_of}: {100 * self.answered:.1f} % of the answers are option {self.option}, which is the gold "
             f"option in {100 * self.gold:.1f} % (n = {self.n:,} questions; where options tie for the answer none is counted): a "
-            f"model that is right as often and favours no option would give {100 * self.bias:.0f} % of its answers "
+            f"model that is right as often and favours no option would give {100 * self.bias:.0f} %{ends} of its answers "
             f"otherwise{p}{recalls}; what looks like knowledge, or like its lack, may be selection bias{alone}"
         )
 
@@ -159,10 +177,12 @@ def preferences(counts: Sequence[OptionCounts]) -> list[Preference]:
     >>> round(found.bias, 6), found.rstd.value, round(found.p, 6)
     (0.0, 0.0, 1.0)
     """
-    p = _of_no_shift([each.surplus for each in counts], [each.covariance for each in counts])
+    surplus, asked = [each.surplus for each in counts], [each.n for each in counts]
+    p = _of_no_shift(surplus, [each.covariance for each in counts])
+    bias = absolute_means(surplus, [each.squares for each in counts], asked)
     return [
-        Preference(each.n, option_name(each.most) if each.n else None, each.distance, rstd, value, adjusted)
-        for each, rstd, value, adjusted in zip(counts, _rstd(counts), p, _adjusted(p), strict=True)
+        Preference(each.n, option_name(each.most) if each.n else None, share.value or 0.0, rstd, value, adjusted, share)
+        for each, share, rstd, value, adjusted in zip(counts, bias, _rstd(counts), p, _adjusted(p), strict=True)
     ]
 
 
@@ -181,16 +201,19 @@ def shifts(moves: Sequence[OptionShift]) -> list[Shift]:
     >>> found.option, found.moved, round(found.p, 4)
     ('A', 0.5, 0.0016)
     """
-    p = _of_no_shift([each.moved for each in moves], [each.covariance for each in moves])
+    sums, squares = [each.moved for each in moves], [each.squares for each in moves]
+    p = _of_no_shift(sums, squares)
+    moved = absolute_means(sums, squares, [each.n for each in moves])
     return [
         Shift(
             each.n,
-            option_name(int(each.moved.argmax())) if each.moved.size and each.moved.max() > 0 else None,
-            each.distance,
+            option_name(int(total.argmax())) if total.any() else None,
+            share.value or 0.0,
             value,
             adjusted,
+            share,
         )
-        for each, value, adjusted in zip(moves, p, _adjusted(p), strict=True)
+        for each, total, share, value, adjusted in zip(moves, sums, moved, p, _adjusted(p), strict=True)
     ]
 
 
@@ -253,6 +276,8 @@ def describe(answers_of: str, counts: OptionCounts, tested: Preference, alike: i
         tested.rstd.value,
         tested.p_holm,
         n=n,
+        bias_ci_low=None if tested.bias_estimate is None else tested.bias_estimate.ci_low,
+        bias_ci_high=None if tested.bias_estimate is None else tested.bias_estimate.ci_high,
     )
 
 

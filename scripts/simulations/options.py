@@ -140,6 +140,29 @@ def by_letters(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
     return tuple(None if value is None else value < 0.05 for value in p)
 
 
+def of_answers(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
+    """Intervals of the share of answers that would have to be others, and of that which moved between options."""
+    sides, moves = [], []
+    for kind, preferring in (("even", 0.0), ("several", 0.0), ("even", 0.05), ("even", 0.2)):
+        counts, shift = OptionCounts(), OptionShift()
+        for gold, options, right in tasks(rng, n, kind):
+            before = answered(rng, gold, options, right)
+            after = answered(rng, gold, options, min(right + 0.15, 1.0), preferring)
+            counts.add_task(np.eye(options)[after], gold)
+            shift.add_task(np.eye(options)[before], np.eye(options)[after], gold)
+        sides.append((counts, 0.75 * preferring))
+        moves.append((shift, 0.75 * preferring))
+    gold = rng.integers(0, 10, n)
+    ten = OptionCounts()
+    ten.add_task(np.eye(10)[answered(rng, gold, 10, 0.1, 0.1)], gold)
+    sides.append((ten, 0.9 * 0.1))
+    biases = preferences([counts for counts, _ in sides])
+    shifted = shifts([shift for shift, _ in moves])
+    found = [(each.bias_estimate, truth) for each, (_, truth) in zip(biases, sides, strict=True)]
+    found += [(each.moved_estimate, truth) for each, (_, truth) in zip(shifted, moves, strict=True)]
+    return tuple(None if each is None else within(each.ci_low, truth, each.ci_high) for each, truth in found)
+
+
 def of_recalls(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
     """Intervals of RStd."""
     found = []
@@ -229,6 +252,25 @@ TABLES: dict[str, Table] = {
                     "a letter in 30 % of the answers, 4 options",
                     "a letter in 10 % of the answers, 2 options",
                     "a letter in 10 % of the answers, 10 options, no knowledge",
+                ),
+            )
+        ],
+    ),
+    "Coverage of 95 % intervals of the share of answers that favour a letter, and that moved, by number of questions": (
+        (60, 500, 14_042),
+        [
+            (
+                of_answers,
+                (
+                    "no preference, 4 options",
+                    "no preference, 3 tasks of other accuracies and gold letters",
+                    "a letter in 5 % of the answers, 4 options",
+                    "a letter in 20 % of the answers, 4 options",
+                    "a letter in 10 % of the answers, 10 options, no knowledge",
+                    "no shift, 4 options",
+                    "no shift, accuracy gains, 3 tasks",
+                    "shift to a letter in 5 % of the answers",
+                    "shift to a letter in 20 % of the answers",
                 ),
             )
         ],

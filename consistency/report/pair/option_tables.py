@@ -50,10 +50,10 @@ def preference_table(comparison: Comparison) -> Table | None:
         if found is None or not (found.before.n or found.after.n):
             continue
         sides = [
-            (side.option or DASH, _share(side.bias), _percent(side.rstd), p_value(side.p_holm))
+            (side.option or DASH, _percent(side.bias_estimate), _percent(side.rstd), p_value(side.p_holm))
             for side in (found.before, found.after)
         ]
-        shift = (found.shift.option or DASH, _share(found.shift.moved), p_value(found.shift.p_holm))
+        shift = (found.shift.option or DASH, _percent(found.shift.moved_estimate), p_value(found.shift.p_holm))
         rows.append((name, str(found.after.n), *sides[0], *sides[1], *shift))
         data.append({"questions_of": name, **found.to_dict()})
     if not rows:
@@ -63,9 +63,9 @@ def preference_table(comparison: Comparison) -> Table | None:
         name="selection_bias",
         title="Whether an option's letter is favoured",
         caption="Most: the option that is answered too often the most; bias: the share of answers that would have to be "
-        "others; RStd: the standard deviation of recall over the letters (Zheng et al. 2024), with its 95 % interval. p: of "
-        "a model with knowledge and no preference. Shift: the share of answers that moved between options on balance, the "
-        "option that won the most, and p of none.",
+        "others; RStd: the standard deviation of recall over the letters (Zheng et al. 2024); both with 95 % intervals. p: of "
+        "a model with knowledge and no preference. Shift: the share of answers that moved between options on balance, with its "
+        "95 % interval, the option that won the most, and p of none.",
         head=(
             "questions of",
             "questions",
@@ -90,8 +90,10 @@ def _share(value: float | None) -> str:
     return fixed(None if value is None else 100 * value, 1)
 
 
-def _percent(estimate: Estimate, *, sign: bool = False) -> str:
+def _percent(estimate: Estimate | None, *, sign: bool = False) -> str:
     """A fraction of 1 in percent, with its interval."""
+    if estimate is None:
+        return DASH
     form, found = signed if sign else fixed, estimate.scaled(100)
     if found.value is None or found.ci_low is None:
         return form(found.value, 1)
