@@ -1,9 +1,9 @@
-"""The rows of a grid's report: figures of each run and scope, their means, contrasts, and partial correlations."""
+"""The rows of a grid's report: figures of each run and scope, and their means over domains and seeds."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -12,7 +12,6 @@ from msgspec import structs
 
 from consistency.comparison.measure_estimates import are_whole, estimates_of, is_share, reaches_of
 from consistency.experiment.grid import Experiment
-from consistency.experiment.group_names import balanced, is_balanced
 from consistency.metrics.answers import flips, quantiles
 from consistency.metrics.measures import MEASURE, MEASURES
 from consistency.report.document import Figure
@@ -20,10 +19,8 @@ from consistency.report.grid.cells import Cell
 from consistency.report.grid.document import (
     BaseTuned,
     Checkpoint,
-    Contrast,
     Mean,
     Result,
-    RunsCorrelation,
     SeedFigure,
     SeedSummary,
 )
@@ -32,13 +29,11 @@ from consistency.statistics.estimates import Estimate, Method
 from consistency.statistics.hypotheses import holm, mcnemar_exact, t_test
 from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import change_of_shares
-from consistency.statistics.partial_correlation import LEVEL_REMARK, PartialCorrelation, partial_correlation
 from consistency.statistics.pooled_means import Pool, pooled_change, pooled_share, pooled_within
 from consistency.statistics.sampling import Labels
 from consistency.statistics.tails import doubted
 from consistency.support.arrays import Floats, Integers
 from consistency.tasks.scopes import SCOPES
-from consistency.training_data.groups import mixed_ratio
 
 # What compares a model with its base.
 AGAINST_BASE = tuple(measure.name for measure in MEASURES if measure.in_grid)
@@ -65,19 +60,7 @@ KEPT = tuple(
         + ["tied_before", "tied_after"]
     )
 )
-_CONTRASTS = (("harmonious", "incompatible"), ("self_aligning", "incompatible"))
-# Those of the groups, then those of their balanced variants.
-CONTRASTS = (*_CONTRASTS, *((balanced(minuend), balanced(subtrahend)) for minuend, subtrahend in _CONTRASTS))
 MEAN = "mean"
-MOVES_BOTH = "the mixing ratio moves both ranking and accuracy, and is not held constant here"
-CURVED_DOSE = (
-    "a linear effect of the ratio's rank leaves a part of a curved dose in both: p, robust_p and the interval promise more "
-    "than they hold"
-)
-UNLIKE_DOMAINS = (
-    "p rejects a true null too often where runs hardly differ by anything but the dose, robust_p less so; both where the "
-    "domains respond differently to the mixes"
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +149,8 @@ def _estimated(cells: Sequence[Cell], samples: Sequence[Floats], draws: Draws | 
     return Found(crossed.estimate, len(draws.task), crossed.p, math.sqrt(alone.questions), alone.questions_df)
 
 
-def _column(name: str) -> Callable[[Cell], Floats]:
+def column_of(name: str) -> Callable[[Cell], Floats]:
+    """What gives a column of a cell, as floats."""
     return lambda cell: np.asarray(cell.arrays[name], dtype=np.float64)
 
 
@@ -209,14 +193,14 @@ def _of_run(cell: Cell, known: _Known) -> dict[tuple[str, str], Estimate]:
     for part in ("base", "base_zero_shot", "tuned"):
         places = {place: name for place, (name, _) in FIGURES.items() if place[0] == part}
         prefix = FIGURES[next(iter(places))][1]
-        reaches = _reaches([cell], prefix)
+        reaches = reaches_within([cell], prefix)
         key = part, _places([cell], _columns_of(places.values(), prefix)), *reaches.items()
         if key not in known.estimates:
             values = {name: MEASURE[name].values(cell.arrays, prefix) for name in places.values()}
             known.estimates[key] = estimates_of(values, reaches, labels)
         found |= {place: known.estimates[key][name] for place, name in places.items()}
     for place, columns in CHANGES.items():
-        before, after = (_column(name)(cell) for name in columns)
+        before, after = (column_of(name)(cell) for name in columns)
         whole = are_whole(before) and are_whole(after)
         found[place] = mean(after - before, **labels)
         if whole:
@@ -224,7 +208,7 @@ def _of_run(cell: Cell, known: _Known) -> dict[tuple[str, str], Estimate]:
     return {place: replace(item, unit="stratum") for place, item in found.items()}
 
 
-def _reaches(cells: Sequence[Cell], prefix: str) -> dict[str, tuple[float, float]]:
+def reaches_within(cells: Sequence[Cell], prefix: str) -> dict[str, tuple[float, float]]:
     """The smallest and largest value that a question could have, of the measures of which these cells tell it."""
     least = [cell.least_likely[prefix] for cell in cells if prefix in cell.least_likely]
     return reaches_of(least) if len(least) == len(cells) else {}
@@ -233,7 +217,7 @@ def _reaches(cells: Sequence[Cell], prefix: str) -> dict[str, tuple[float, float
 def _of_runs(cells: Sequence[Cell], draws: Draws, known: _Known) -> dict[tuple[str, str], Estimate]:
     """The estimates of a mean over several runs, by part of a row and name in it."""
     found: dict[tuple[str, str], Estimate] = {}
-    reaches = {prefix: _reaches(cells, prefix) for prefix in ("", "zero_")}
+    reaches = {prefix: reaches_within(cells, prefix) for prefix in ("", "zero_")}
     for place, (name, prefix) in FIGURES.items():
         reach = reaches[prefix].get(name)
         # Of one group's runs: recipes differ by their domains alone.
@@ -243,16 +227,16 @@ def _of_runs(cells: Sequence[Cell], draws: Draws, known: _Known) -> dict[tuple[s
             known.estimates[key] = {name: _of_measure(cells, draws, name, prefix, reach)}
         found[place] = known.estimates[key][name]
     for place, columns in CHANGES.items():
-        before, after = ([_column(name)(cell) for cell in cells] for name in columns)
+        before, after = ([column_of(name)(cell) for cell in cells] for name in columns)
         turned = [second - first for first, second in zip(before, after, strict=True)]
         over = _estimated(cells, turned, draws)
         found[place] = over.estimate
         if over.estimate.value is not None and all(map(are_whole, [*before, *after])):
-            found[place] = _of_turned(over, turned, draws.question)
+            found[place] = of_turned(over, turned, draws.question)
     return found
 
 
-def _of_turned(over: Found, turned: Sequence[Floats], question: Integers) -> Estimate:
+def of_turned(over: Found, turned: Sequence[Floats], question: Integers) -> Estimate:
     """The mean of answers that turned, -1, 0 or 1 each, with an interval that has a width where none did."""
     lost, won = (Pool.of([np.where(np.isfinite(x), x == sign, np.nan) for x in turned], question) for sign in (-1, 1))
     return pooled_change(over.estimate, lost, won, over.question_se, over.question_df)
@@ -306,13 +290,13 @@ def results(cells: Sequence[Cell]) -> list[Result]:
 
 
 def _result(cell: Cell, known: _Known) -> Result:
-    turned = flips(*(_column(name)(cell) for name in ("correct_before", "correct_after", "same_top")))
+    turned = flips(*(column_of(name)(cell) for name in ("correct_before", "correct_after", "same_top")))
     return Result(
         **structs.asdict(_mean_row([cell], cell.domain, cell.seed, known)),
         flips=turned,
         mcnemar_p=mcnemar_exact(turned["harmful"], turned["beneficial"]),
         mcnemar_p_holm=None,
-        kl_quantiles=quantiles(_column("kl")(cell)),
+        kl_quantiles=quantiles(column_of("kl")(cell)),
         tie_rate=BaseTuned(float(cell.arrays["tied_before"].mean()), float(cell.arrays["tied_after"].mean())),
     )
 
@@ -332,14 +316,14 @@ def levels(experiment: Experiment) -> list[tuple[str, int | None]]:
     return [(d, s) for d in domains for s in seeds if d == MEAN or s is None]
 
 
-def _members(cells: Iterable[Cell], domain: str, seed: int | None, experiment: Experiment) -> list[Cell]:
+def members_of(cells: Iterable[Cell], domain: str, seed: int | None, experiment: Experiment) -> list[Cell]:
     """The cells of a mean; none where one of them is missing."""
     chosen = [cell for cell in cells if domain in (MEAN, cell.domain) and seed in (None, cell.seed)]
     wanted = (len(experiment.domains) if domain == MEAN else 1) * (len(experiment.seeds) if seed is None else 1)
     return chosen if len(chosen) == wanted else []
 
 
-def _by_group(cells: Sequence[Cell], experiment: Experiment) -> dict[tuple[str, str, str], list[Cell]]:
+def by_group(cells: Sequence[Cell], experiment: Experiment) -> dict[tuple[str, str, str], list[Cell]]:
     """Cells by (model, group, scope), in the order of the experiment."""
     grouped: dict[tuple[str, str, str], list[Cell]] = {
         (model, group, scope): [] for model in experiment.models for group in experiment.groups for scope in SCOPES
@@ -352,9 +336,9 @@ def _by_group(cells: Sequence[Cell], experiment: Experiment) -> dict[tuple[str, 
 def means(cells: Sequence[Cell], experiment: Experiment) -> list[Mean]:
     """Rows as `results`, averaged over domains, over seeds, and over both."""
     rows, known = [], _Known()
-    for members in _by_group(cells, experiment).values():
+    for members in by_group(cells, experiment).values():
         for domain, seed in levels(experiment):
-            chosen = _members(members, domain, seed, experiment)
+            chosen = members_of(members, domain, seed, experiment)
             if chosen:
                 rows.append(_mean_row(chosen, domain, seed, known))
     return rows
@@ -389,166 +373,3 @@ def _over_seeds(rows: Sequence[Mean], measure: str) -> SeedFigure:
     # Of so few values the sample says nothing of steps or skewness.
     told = tuple(caveat for caveat in found.warnings if caveat not in ("uneven", "skewed"))
     return SeedFigure(**structs.asdict(Figure.of(replace(found, warnings=told))), sd=sd)
-
-
-def contrasts(
-    cells: Sequence[Cell], rows: Sequence[Mean], experiment: Experiment, measures: Mapping[str, str] = CONTRASTED
-) -> list[Contrast]:
-    """Differences between groups over the questions that both tuned models answered, with p adjusted by Holm.
-
-    Of one seed they are differences between these training runs. Means over seeds are differences between the recipes:
-    runs are paired by seed, and their spread is in interval and p.
-
-    Parameters
-    ----------
-    cells : sequence of Cell
-    rows : sequence of Mean
-        Rows of `results` and `means`, whose intervals are compared.
-    experiment : Experiment
-    measures : dict of str to str
-        The column of each measure.
-    """
-    tuned = {(row.model, row.domain, row.group, row.seed, row.scope): row.tuned for row in rows}
-    grouped = _by_group(cells, experiment)
-    at = [*((domain, seed) for domain in experiment.domains for seed in experiment.seeds), *levels(experiment)]
-    names = tuple(measures.values())
-    out: list[Contrast] = []
-    for model in experiment.models:
-        for minuend, subtrahend in CONTRASTS:
-            for scope in SCOPES:
-                first, second = (grouped.get((model, group, scope), []) for group in (minuend, subtrahend))
-                other = {(cell.domain, cell.seed): cell for cell in second}
-                differences = [
-                    cell.minus(other[cell.domain, cell.seed], names)
-                    for cell in first
-                    if (cell.domain, cell.seed) in other
-                ]
-                for domain, seed in at:
-                    chosen = _members(differences, domain, seed, experiment)
-                    draws = Draws.of(chosen) if len(chosen) > 1 else None
-                    for measure, column in measures.items() if chosen else ():
-                        found = estimate(chosen, _column(column), draws)
-                        known = _difference(measure, column, chosen, found, draws)
-                        ends = [
-                            tuned[model, domain, group, seed, scope].get(measure) for group in (minuend, subtrahend)
-                        ]
-                        out.append(
-                            Contrast(
-                                model=model,
-                                domain=domain,
-                                seed=seed,
-                                scope=scope,
-                                difference=Figure.of(known),
-                                minuend=minuend,
-                                subtrahend=subtrahend,
-                                measure=measure,
-                                n=found.n,
-                                p=found.p,
-                                intervals_overlap=_overlap(*ends),
-                                family=_family(domain, seed, experiment),
-                                unit=found.estimate.unit,
-                                method=known.method,
-                                question_se=found.question_se,
-                            )
-                        )
-    return _adjusted(out)
-
-
-def _difference(measure: str, column: str, cells: Sequence[Cell], found: Found, draws: Draws | None) -> Estimate:
-    """A difference between two groups with what its interval has to contain, or the warnings that say what it does not."""
-    name = FIGURES["tuned", measure if ("tuned", measure) in FIGURES else "accuracy"][0]
-    samples = [_column(column)(cell) for cell in cells]
-    if found.estimate.value is not None and all(is_share(MEASURE[name], np.abs(x)) for x in samples):
-        return _of_turned(found, samples, np.arange(len(cells[0])) if draws is None else draws.question)
-    low, high = _reaches(cells, "").get(measure, MEASURE[name].bounds)
-    return doubted(found.estimate, low - high, high - low)
-
-
-def _adjusted(rows: Sequence[Contrast]) -> list[Contrast]:
-    """The contrasts with their p adjusted over their family."""
-    adjusted = np.full(len(rows), np.nan)
-    for family in dict.fromkeys(row.family for row in rows):
-        members = np.array([row.family == family for row in rows])
-        adjusted[members] = holm(np.array([row.p for row in rows if row.family == family], dtype=np.float64))
-    return [
-        structs.replace(row, p_holm=None if np.isnan(p) else p) for row, p in zip(rows, adjusted.tolist(), strict=True)
-    ]
-
-
-def _family(domain: str, seed: int | None, experiment: Experiment) -> str:
-    over = "mean over domains" if domain == MEAN else "each domain"
-    if len(experiment.seeds) == 1:
-        return over
-    return f"{over}, {'mean over seeds' if seed is None else 'each seed'}"
-
-
-def _overlap(first: Figure | None, second: Figure | None) -> bool | None:
-    if first is None or second is None:
-        return None
-    if first.ci_low is None or first.ci_high is None or second.ci_low is None or second.ci_high is None:
-        return None
-    return first.ci_low <= second.ci_high and second.ci_low <= first.ci_high
-
-
-def partial_correlations(rows: Sequence[Mean], experiment: Experiment) -> list[RunsCorrelation]:
-    """Spearman partial correlations of Spearman's rho with tuned accuracy over the mixes.
-
-    Parameters
-    ----------
-    rows : sequence of Mean
-        Rows of `results` and `means`. One observation is a domain's INCOMPATIBLE, MIXED r or SELF-ALIGNING, averaged
-        over its seeds: seeds of one run are no independent observations.
-    experiment : Experiment
-
-    Returns
-    -------
-    list of RunsCorrelation
-        By model, scope and variant, which differ in what is held constant: base accuracy (`standard`, and `paper` as its
-        code computes it), which has one value for each domain; the domain (`within_domains`), of which base accuracy is a
-        part; the domain and the rank of the mixing ratio, from 0 for INCOMPATIBLE to 1 for SELF-ALIGNING (`given_dose`);
-        the domain and the mix, each mix with an effect of its own (`given_mix`).
-    """
-    one_seed = experiment.seeds[0] if len(experiment.seeds) == 1 else None
-    out = []
-    for model in experiment.models:
-        for scope in SCOPES:
-            runs = [
-                row
-                for row in rows
-                if (row.model, row.scope, row.seed) == (model, scope, one_seed)
-                and row.domain != MEAN
-                and mixed_ratio(row.group) is not None
-            ]
-            # The dose of a group and that of its balanced variant are two curves: one where there are both.
-            runs = [row for row in runs if not is_balanced(row.group)] or runs
-            out += [RunsCorrelation(model, scope, *place, **vars(found)) for place, found in _correlations(runs)]
-    return out
-
-
-def _correlations(runs: Sequence[Mean]) -> Iterator[tuple[tuple[str, str, str], PartialCorrelation]]:
-    """Each variant: x, y and what is held constant, and the correlation."""
-    accuracy, base = (
-        np.array([figures["accuracy"].value for figures in parts], dtype=np.float64)
-        for parts in ([row.tuned for row in runs], [row.base for row in runs])
-    )
-    ranking, paper = (
-        np.array([row.tuned[name].value for row in runs], dtype=np.float64) for name in ("spearman", "spearman_paper")
-    )
-    domains = np.array([row.domain for row in runs], dtype=object)
-    ratio = np.array([mixed_ratio(row.group) for row in runs], dtype=np.float64)
-    mix = (ratio[:, None] == np.unique(ratio)[1:]).astype(np.float64)
-    values = len(np.unique(base))
-    of_domains = f"base accuracy has {values} values, no more than domains, for {len(runs)} runs; {MOVES_BOTH}"
-    yield ("spearman", "accuracy", "base_accuracy"), partial_correlation(ranking, accuracy, base, remark=of_domains)
-    yield (
-        ("spearman_paper", "accuracy", "base_accuracy"),
-        partial_correlation(paper, accuracy, base, "paper", remark=of_domains),
-    )
-    # Given the dose, what p promises is in the remark.
-    for variant, control, held, remark, level in (
-        ("within_domains", "domain", base[:, None], MOVES_BOTH, LEVEL_REMARK),
-        ("given_dose", "domain, mixing_ratio", np.column_stack([base, ratio]), CURVED_DOSE, ""),
-        ("given_mix", "domain, mix", np.column_stack([base, mix]), UNLIKE_DOMAINS, ""),
-    ):
-        found = partial_correlation(ranking, accuracy, held, groups=domains, remark=remark, level_remark=level)
-        yield ("spearman", "accuracy", control), replace(found, variant=variant)

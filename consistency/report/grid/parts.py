@@ -10,8 +10,8 @@ import numpy as np
 
 from consistency.experiment.grid import Experiment
 from consistency.report.grid.cells import Cell
+from consistency.report.grid.contrasts import contrasts
 from consistency.report.grid.document import Contrast, Mean, RunParts
-from consistency.report.grid.estimates import contrasts
 from consistency.statistics.accuracy_by_question import parts_by_question
 from consistency.statistics.answered import FEWEST, Answered
 from consistency.statistics.decomposition import Decomposition, decomposition_of

@@ -22,7 +22,9 @@ from consistency.report.folder import report_in_place, write_files
 from consistency.report.grid import estimates, tables
 from consistency.report.grid import provenance as origin
 from consistency.report.grid.cells import Cell, CellReader, RunAudit, TunedCells, rows_by_task
+from consistency.report.grid.contrasts import contrasts
 from consistency.report.grid.document import Checkpoint, Grid, GridReport, RunParts
+from consistency.report.grid.dose import partial_correlations
 from consistency.report.grid.figures import grid_plots
 from consistency.report.grid.part_tables import part_tables
 from consistency.report.grid.parts import BASE, CALIBRATED, calibrated_contrasts, with_parts
@@ -207,7 +209,7 @@ def _document(experiment: Experiment, read: Analysis, tell: Tell = silent) -> Gr
     tell("estimating means over runs", 0, 1)
     means = estimates.means(read.cells, experiment)
     tell("estimating differences between groups", 0, 1)
-    contrasts = estimates.contrasts(read.cells, [*results, *means], experiment)
+    differences = contrasts(read.cells, [*results, *means], experiment)
     pairing = origin.grid_pairing(read.audits)
     trained = [origin.training_rows(run) for run in experiment.runs()]
     biases = filter(None, map(strongest_bias, read.options.values()))
@@ -220,7 +222,7 @@ def _document(experiment: Experiment, read: Analysis, tell: Tell = silent) -> Gr
             list(experiment.groups),
             list(experiment.seeds),
         ),
-        verdict=verdict(contrasts, [*results, *means], experiment),
+        verdict=verdict(differences, [*results, *means], experiment),
         signature=origin.signature(experiment, read.logs, INTERVALS[len(experiment.seeds) == 1]),
         intervals=interval_text(experiment),
         notes=[
@@ -233,8 +235,8 @@ def _document(experiment: Experiment, read: Analysis, tell: Tell = silent) -> Gr
         results=results,
         means=means,
         seed_summary=estimates.seed_summary([*results, *means], experiment),
-        contrasts=contrasts,
-        partial_correlations=estimates.partial_correlations([*results, *means], experiment),
+        contrasts=differences,
+        partial_correlations=partial_correlations([*results, *means], experiment),
         checkpoints=read.checkpoints,
         pairing=pairing,
         training_rows=trained,

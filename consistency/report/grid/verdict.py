@@ -61,7 +61,7 @@ def verdict(contrasts: Sequence[Contrast], rows: Sequence[Mean], experiment: Exp
     Parameters
     ----------
     contrasts : sequence of Contrast
-        Rows of `estimates.contrasts`.
+        Rows of `contrasts`.
     rows : sequence of Mean
         Rows of `results` and `means`, whose values the sentence names.
     experiment : Experiment
