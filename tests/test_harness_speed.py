@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("lm_eval")
 
+import lm_eval.tasks
 from datasets import ClassLabel, Dataset, Features, Value
 from lm_eval import evaluator, simple_evaluate, utils
 from lm_eval.api.model import LM
@@ -182,13 +183,25 @@ def test_lm_evals_own_tasks_are_not_read_where_nobody_asks_for_them(name: str) -
 @pytest.mark.parametrize("names", [("arc_easy",), ("consistency_world_*_icl",), ("consistency_icl", "boolq"), ()])
 def test_all_tasks_are_read_where_one_may_be_meant(names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bool] = []
-    usual = TaskManager.initialize_tasks
+    if hasattr(TaskManager, "initialize_tasks"):
+        usual = TaskManager.initialize_tasks
 
-    def watched(self: Any, include_path: Any = None, include_defaults: bool = True) -> dict[str, Any]:
-        read.append(include_defaults)
-        return usual(self, include_path=include_path, include_defaults=False)
+        def watched(self: Any, include_path: Any = None, include_defaults: bool = True) -> dict[str, Any]:
+            read.append(include_defaults)
+            return usual(self, include_path=include_path, include_defaults=False)
 
-    monkeypatch.setattr(TaskManager, "initialize_tasks", watched)
+        monkeypatch.setattr(TaskManager, "initialize_tasks", watched)
+    else:  # from 0.4.12 on
+        from lm_eval.tasks._index import TaskIndex
+
+        build, own = TaskIndex.build, Path(lm_eval.tasks.__file__).parent
+
+        def built(paths: Iterable[Path], **how: Any) -> dict[str, Any]:
+            paths = list(paths)
+            read.append(own in paths)
+            return dict(build([path for path in paths if path != own], **how))
+
+        monkeypatch.setattr(TaskIndex, "build", staticmethod(built))
     index(*names)
     assert read[-1] is True
 
