@@ -239,7 +239,11 @@ def test_cached_prompts_are_those_of_the_model(
 
     seen = []
     quick = TEMPLATE + "{{ 'think' if enable_thinking else 'quick' }}"
-    for text, more in ((TEMPLATE, {}), (quick, {"enable_thinking": True}), (quick, {"enable_thinking": False})):
+    for text, more in (
+        (TEMPLATE, {}),
+        (quick, {"enable_thinking": True, "think_end_token": "</think>"}),
+        (quick, {"enable_thinking": False}),
+    ):
         use(text)
         expected = prompts(plain, False, **more)
         assert prompts(ours, True, **more) == expected

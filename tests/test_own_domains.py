@@ -20,7 +20,7 @@ from consistency.experiment.workflow import guards, stage_tasks, workflow
 from consistency.report.grid.report import write_report
 from consistency.support.resources import shipped
 from consistency.tasks import mmlu
-from consistency.tasks.harness_index import asked_tasks, task_problems
+from consistency.tasks.harness_index import asked_tasks, members_of, task_problems
 from consistency.tasks.own_domain import OwnDomain, in_style, joined_tasks, leaves, name_problem
 from consistency.tasks.own_tasks import description, manifest_name, write_own_tasks
 from consistency.tasks.question_tables import Columns, QuestionSource, read_source
@@ -490,7 +490,7 @@ def load(sport: Callable[..., Experiment]) -> Callable[..., Any]:
         write_own_tasks(experiment.own_domains["sport"], experiment.own_tasks("sport"))
         folders = [str(shipped("lm_eval_tasks")), str(experiment.root / "tasks")]
         manager = TaskManager(include_path=folders, include_defaults=False, metadata=metadata or {})
-        assert "consistency_history_icl" in manager.task_index["consistency_icl"]["task"]
+        assert "consistency_history_icl" in (members_of(manager.task_index["consistency_icl"]) or [])
         return manager.load_task_or_group([task])[task]
 
     return loaded

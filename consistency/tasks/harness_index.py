@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib.util import find_spec
 from itertools import pairwise
@@ -51,7 +51,7 @@ def task_problems(tasks: Iterable[str]) -> dict[str, str]:
     owners: dict[str, list[str]] = {}
     for name in names:
         if name not in found:
-            for member in _members(name, getattr(manager, "task_index", {}), set()):
+            for member in _below(name, manager.task_index, set()):
                 owners.setdefault(member, []).append(name)
     for member, several in owners.items():
         for one, other in pairwise(several):
@@ -85,25 +85,40 @@ def unknown_tasks(names: Iterable[str], include_path: str | None = None) -> dict
     return found
 
 
-def _members(name: str, index: Mapping[str, Any], seen: set[str]) -> set[str]:
-    """A task and, of a group, everything below it, as far as their files say."""
-    from lm_eval.utils import load_yaml_config
+def members_of(entry: Any) -> Sequence[Any] | None:
+    """What a group or a tag of lm_eval's index names, as its file does; none of a task, None where that is not known.
 
-    if name in seen:
-        return seen
-    seen.add(name)
-    entry = index.get(name, {})
-    if entry.get("type") == "group":
-        _collect(load_yaml_config(entry["yaml_path"], mode="simple").get("task", []), index, seen)
-    elif entry.get("type") == "tag":
-        _collect(entry["task"], index, seen)
+    Parameters
+    ----------
+    entry : dict or lm_eval.tasks._index.Entry
+        A value of `TaskManager.task_index`, which is an object from 0.4.12 on.
+    """
+    if not isinstance(entry, dict):
+        kind = entry.kind.name
+        members = entry.cfg.get("task", []) if kind == "GROUP" else sorted(entry.tags) if kind == "TAG" else []
+        return None if kind == "UNKNOWN" else [members] if isinstance(members, str) else members
+    if entry["type"] in ("task", "python_task"):
+        return []
+    members = entry["task"]
+    if entry["type"] == "group":
+        from lm_eval.utils import load_yaml_config
+
+        members = load_yaml_config(entry["yaml_path"], mode="simple").get("task", [])
+    return [members] if isinstance(members, str) else members
+
+
+def _below(name: str, index: Mapping[str, Any], seen: set[str]) -> set[str]:
+    """A task and, of a group, everything below it, as far as their files say."""
+    if name not in seen:
+        seen.add(name)
+        _collect((name in index and members_of(index[name])) or (), index, seen)
     return seen
 
 
 def _collect(parts: Any, index: Mapping[str, Any], seen: set[str]) -> None:
-    for part in parts if isinstance(parts, list) else [parts]:
+    for part in parts if isinstance(parts, Sequence) and not isinstance(parts, str) else [parts]:
         if isinstance(part, Mapping) and isinstance(part.get("group"), str):
             seen.add(part["group"])
             _collect(part.get("task", []), index, seen)
         elif isinstance(part := part.get("task") if isinstance(part, Mapping) else part, str):
-            _members(part, index, seen)
+            _below(part, index, seen)

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from consistency.support.memory import gc_seldom
+from consistency.tasks.harness_index import members_of
 
 # Documents that are read from a data set at a time.
 _READ = 1000
@@ -282,23 +283,7 @@ def _is_complete(name: str, index: dict[str, Any], seen: set[str]) -> bool:
     if name in seen:
         return True
     seen.add(name)
-    members = _members(index[name]) if name in index else None
+    members = members_of(index[name]) if name in index else None
     return members is not None and all(
         isinstance(member, str) and _is_complete(member, index, seen) for member in members
     )
-
-
-def _members(entry: Any) -> Sequence[Any] | None:
-    """The members of a group or a tag in lm_eval's index; none of a task."""
-    if not isinstance(entry, dict):  # from 0.4.12 on
-        kind = entry.kind.name
-        members = entry.cfg.get("task", []) if kind == "GROUP" else sorted(entry.tags) if kind == "TAG" else []
-        return None if kind == "UNKNOWN" else [members] if isinstance(members, str) else members
-    if entry["type"] in ("task", "python_task"):
-        return []
-    members = entry["task"]
-    if entry["type"] == "group":
-        from lm_eval.utils import load_yaml_config
-
-        members = load_yaml_config(entry["yaml_path"], mode="simple").get("task", [])
-    return [members] if isinstance(members, str) else members
