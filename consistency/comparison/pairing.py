@@ -7,19 +7,17 @@ paired by its position in a file.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from consistency.comparison.matching import content_keys, match, unmatched
+from consistency.comparison.option_order import column_order
 from consistency.errors import InputError
-from consistency.logs.documents import KEY_SIZE, normalised, options_of
+from consistency.logs.documents import normalised, options_of
 from consistency.logs.doubts import doubts
-from consistency.logs.labels import are_options, label_of, labels_of
 from consistency.logs.scores import Scores
 from consistency.support.arrays import Bools, Integers
 from consistency.support.text import counted, shortened
@@ -29,7 +27,6 @@ ONLY_FIRST, ONLY_SECOND = "only in the first log", "only in the second log"
 # Rows beside the one that is used, which is paired.
 REPEATED = ("repeated doc_id in the first log", "repeated doc_id in the second log")
 _EXAMPLES = 5
-_NO_KEY = bytes(KEY_SIZE)
 
 
 @dataclass(frozen=True)
@@ -129,9 +126,8 @@ class Pairs:
 
     @property
     def gold(self) -> Bools:
-        """Which options are right, shape [n, k]; from the second log where the first does not say."""
-        known = self.before.gold.any(axis=1, keepdims=True)
-        return np.where(known, self.before.gold, self.after.gold)
+        """Which options are right, shape [n, k], as either log says."""
+        return self.before.gold
 
 
 def pair(before: Scores, after: Scores) -> Pairs:
@@ -164,78 +160,84 @@ def pair(before: Scores, after: Scores) -> Pairs:
         report = _report_of_same(before, after)
         first, second = _with_gold_of_both(before, after)
         return Pairs(first, _sharing(first, second), report, np.zeros(len(before), dtype=bool))
-    hash_pairs, identical = _match(_hash_keys(before), _hash_keys(after), before, after)
-    rest_before = _left(len(before), hash_pairs[:, 0])
-    rest_after = _left(len(after), hash_pairs[:, 1])
-    pairs = hash_pairs
-    if len(rest_before) and len(rest_after):
-        content_pairs, more = _match(
-            _content_keys(before, rest_before), _content_keys(after, rest_after), before, after
-        )
-        identical |= more
-        pairs = np.concatenate([hash_pairs, content_pairs])
-    within, further = _match_within(before, _left(len(before), pairs[:, 0]), after, _left(len(after), pairs[:, 1]))
-    pairs = np.concatenate([pairs, within])
-    pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+    matches = match(before, after)
     left_out: dict[str, list[int]] = defaultdict(list)
-    kept = pairs
-    # By place among the kept pairs, of those whose options are in another order.
-    columns: dict[int, tuple[int, ...]] = {}
-    alike = 0
+    rows, reordered, alike = matches.rows, np.zeros(len(matches.rows), dtype=bool), 0
     if before.has_options:
-        differ = []
-        # A view of memory gives Python's numbers one by one; lists of them would take 80 bytes a pair.
-        for place, (i, j) in enumerate(zip(pairs[:, 0].data, pairs[:, 1].data, strict=True)):
-            found = _column_order(before, i, after, j)
-            if found is None:
-                left_out["options differ"].append(int(before.doc_id[i]))
-                differ.append(place)
-            elif found:
-                columns[place - len(differ)] = found
-                alike += len(set(map(normalised, before.option_texts(i)))) < len(found)
-        kept = np.delete(pairs, differ, axis=0)
-    first, second = before.take(kept[:, 0]), after.take(kept[:, 1])
-    reordered = np.zeros(len(kept), dtype=bool)
-    if before.has_options:
-        width = int(first.n_options.max(initial=0))
-        if columns or {width} != {first.logprobs.shape[1], second.logprobs.shape[1]}:
-            permutation = np.tile(np.arange(width), (len(kept), 1))
-            first = first.reorder_options(permutation)
-            for row, found in columns.items():
-                permutation[row, : len(found)] = found
-                reordered[row] = True
-            second = second.reorder_options(permutation)
-        changed = first.gold.any(axis=1) & second.gold.any(axis=1) & (first.gold != second.gold).any(axis=1)
-        if changed.any():
-            left_out["right answer differs"] = [int(d) for d in first.doc_id[changed]]
-            same = np.flatnonzero(~changed)
-            first, second, reordered, kept = first.take(same), second.take(same), reordered[same], kept[same]
-    elif first.right is not None and second.right is not None:
-        known = [_is_same_right(first, second, row) for row in range(len(first))]
-        if not all(known):
-            same = np.flatnonzero(known)
-            left_out["right answer differs"] = [int(d) for d in np.delete(first.doc_id, same)]
-            first, second, reordered, kept = first.take(same), second.take(same), reordered[same], kept[same]
+        rows, columns, alike = _in_one_order(before, after, rows, left_out)
+        first, second, reordered = _reordered(before.take(rows[:, 0]), after.take(rows[:, 1]), columns)
+    else:
+        first, second = before.take(rows[:, 0]), after.take(rows[:, 1])
+    same = _of_one_answer(first, second)
+    if not same.all():
+        left_out["right answer differs"] = first.doc_id[~same].tolist()
+        kept = np.flatnonzero(same)
+        first, second, reordered, rows = first.take(kept), second.take(kept), reordered[kept], rows[kept]
     first, second = _with_gold_of_both(first, second)
-    _explain_unpaired(before, after, pairs, left_out)
-    if before.duplicates:
-        left_out[REPEATED[0]] = [-1] * before.duplicates
-    if after.duplicates:
-        left_out[REPEATED[1]] = [-1] * after.duplicates
-    hashed = np.isin(kept[:, 0], hash_pairs[:, 0])
+    _explain_unpaired(before, after, matches.rows, left_out)
+    for reason, scores in zip(REPEATED, (before, after), strict=True):
+        if scores.duplicates:
+            left_out[reason] = [-1] * scores.duplicates
+    hashed = np.isin(rows[:, 0], matches.hashed)
     report = PairingReport(
-        paired=len(kept),
+        paired=len(rows),
         by_hash=int(hashed.sum()),
         by_content=int((~hashed).sum()),
-        identical=sum(i in identical for i in kept[:, 0].data) if identical else 0,
+        identical=len(matches.identical.intersection(rows[:, 0].tolist())) if matches.identical else 0,
         reordered=int(reordered.sum()),
         prompts=_prompts(first, second),
         dropped={
             reason: Dropped(len(ids), tuple(i for i in ids[:_EXAMPLES] if i >= 0)) for reason, ids in left_out.items()
         },
-        notes=(*_notes(before, after), *_note_of_alike(alike), *_note_of_further(len(within), further)),
+        notes=(*_notes(before, after), *_note_of_alike(alike), *_note_of_further(matches.within, matches.further)),
     )
     return Pairs(first, _sharing(first, second), report, reordered)
+
+
+def _in_one_order(
+    before: Scores, after: Scores, rows: Integers, left_out: dict[str, list[int]]
+) -> tuple[Integers, dict[int, tuple[int, ...]], int]:
+    """The pairs of rows whose options are the same, and by place among them where those in another order stand.
+
+    The last number is how many of them have options that read the same. The others are added to `left_out`.
+    """
+    columns: dict[int, tuple[int, ...]] = {}
+    differ: list[int] = []
+    alike = 0
+    # A view of memory gives Python's numbers one by one; lists of them would take 80 bytes a pair.
+    for place, (i, j) in enumerate(zip(rows[:, 0].data, rows[:, 1].data, strict=True)):
+        found = column_order(before, i, after, j)
+        if found is None:
+            left_out["options differ"].append(int(before.doc_id[i]))
+            differ.append(place)
+        elif found:
+            columns[place - len(differ)] = found
+            alike += len(set(map(normalised, before.option_texts(i)))) < len(found)
+    return np.delete(rows, differ, axis=0), columns, alike
+
+
+def _reordered(first: Scores, second: Scores, columns: Mapping[int, tuple[int, ...]]) -> tuple[Scores, Scores, Bools]:
+    """Paired rows with the options in the order of the first log, and which the second had in another one."""
+    moved = np.zeros(len(first), dtype=bool)
+    width = int(first.n_options.max(initial=0))
+    if columns or {width} != {first.logprobs.shape[1], second.logprobs.shape[1]}:
+        permutation = np.tile(np.arange(width), (len(first), 1))
+        first = first.reorder_options(permutation)
+        for row, found in columns.items():
+            permutation[row, : len(found)] = found
+            moved[row] = True
+        second = second.reorder_options(permutation)
+    return first, second, moved
+
+
+def _of_one_answer(first: Scores, second: Scores) -> Bools:
+    """Which paired rows do not have one right answer in one log and another in the other, shape [n]."""
+    if first.has_options:
+        known = first.gold.any(axis=1) & second.gold.any(axis=1)
+        return np.asarray(~(known & (first.gold != second.gold).any(axis=1)))
+    if first.right is None or second.right is None:
+        return np.ones(len(first), dtype=bool)
+    return np.array([_is_same_right(first, second, row) for row in range(len(first))], dtype=bool)
 
 
 def _sharing(before: Scores, after: Scores) -> Scores:
@@ -279,8 +281,7 @@ def _same_documents(before: Scores, after: Scores) -> bool:
         )
     ):
         return False
-    differ = (before.gold != after.gold).any(axis=1) & before.gold.any(axis=1) & after.gold.any(axis=1)
-    return not bool(differ.any())
+    return bool(_of_one_answer(before, after).all())
 
 
 def _report_of_same(before: Scores, after: Scores) -> PairingReport:
@@ -289,7 +290,7 @@ def _report_of_same(before: Scores, after: Scores) -> PairingReport:
     if hashed:
         identical = sum(count for count in Counter(before.doc_hash).values() if count > 1)
     else:
-        times = np.unique(_content_keys(before, np.arange(len(before))), return_counts=True)[1]
+        times = np.unique(content_keys(before, np.arange(len(before))), return_counts=True)[1]
         identical = int(times[times > 1].sum())
     return PairingReport(
         paired=len(before),
@@ -327,152 +328,12 @@ def _note_of_alike(count: int) -> Iterator[str]:
         )
 
 
-def _left(n: int, taken: Integers) -> Integers:
-    free = np.ones(n, dtype=bool)
-    free[taken] = False
-    return np.flatnonzero(free)
-
-
-_Keys = NDArray[np.bytes_]
-
-
-def _hash_keys(scores: Scores) -> _Keys:
-    """A key of each row from its hash, shape [n]; empty where it has none."""
-    return _joined_keys(
-        blake2b(hashed.encode("utf-8", "surrogatepass"), digest_size=KEY_SIZE).digest() if hashed else _NO_KEY
-        for hashed in scores.doc_hash
-    )
-
-
-def _content_keys(scores: Scores, rows: Integers) -> _Keys:
-    """A key of each of some rows from what it asks, shape [n]; empty for other rows."""
-    wanted = np.zeros(len(scores), dtype=bool)
-    wanted[rows] = True
-    return _joined_keys(scores.question_key(row) if is_wanted else _NO_KEY for row, is_wanted in enumerate(wanted))
-
-
-def _joined_keys(keys: Iterable[bytes]) -> _Keys:
-    # In one piece: a key alone would take five times as much memory. Numpy leaves zeros at the end out, of all alike.
-    found = bytearray()
-    for key in keys:
-        found += key
-    return np.frombuffer(found, dtype=f"S{KEY_SIZE}")
-
-
-def _match(keys_before: _Keys, keys_after: _Keys, before: Scores, after: Scores) -> tuple[Integers, set[int]]:
-    """Pairs of rows with one key, shape [n, 2], and the rows of the first log among them that were matched by doc_id.
-
-    An empty key matches nothing.
-    """
-    (one, first, times), (other, second, times_after) = map(_distinct, (keys_before, keys_after))
-    common, i, j = np.intersect1d(one, other, assume_unique=True, return_indices=True)
-    single = (times[i] == 1) & (times_after[j] == 1)
-    pairs = [np.stack([first[i[single]], second[j[single]]], axis=1)]
-    repeated = common[~single]
-    identical = set()
-    rows_before, rows_after = _rows_of(keys_before, repeated), _rows_of(keys_after, repeated)
-    for key, rows in rows_before.items():
-        by_id = {int(after.doc_id[row]): row for row in rows_after[key]}
-        for row in rows:
-            found = by_id.get(int(before.doc_id[row]))
-            if found is not None:
-                pairs.append(np.array([[row, found]], dtype=np.int64))
-                identical.add(row)
-    return np.concatenate(pairs), identical
-
-
-def _match_within(
-    before: Scores, rows_before: Integers, after: Scores, rows_after: Integers
-) -> tuple[Integers, tuple[str, ...]]:
-    """Pairs of rows with the same options of which one asks all that the other does, shape [m, 2], and what else it holds.
-
-    Other programs log a question without the further fields of its data set. A row that fits several pairs with none.
-    """
-    if not (len(rows_before) and len(rows_after)):
-        return np.empty((0, 2), dtype=np.int64), ()
-    sides = [
-        {row: scores.asked_fields(row) for row in rows.tolist()}
-        for scores, rows in ((before, rows_before), (after, rows_after))
-    ]
-    holders: list[dict[tuple[str, tuple[str, ...]], set[int]]] = [defaultdict(set), defaultdict(set)]
-    for side, holder in zip(sides, holders, strict=True):
-        for row, (asked, options) in side.items():
-            for text in asked.values():
-                holder[text, options].add(row)
-    fits: set[tuple[int, int]] = set()
-    for own, other in ((0, 1), (1, 0)):
-        for row, (asked, options) in sides[own].items():
-            # The rarest text first: others, such as a level, may be those of every question.
-            holding = sorted((holders[other].get((text, options), set()) for text in asked.values()), key=len)
-            for found in set.intersection(*holding):
-                fits.add((row, found) if own == 0 else (found, row))
-    times = [Counter(fit[side] for fit in fits) for side in (0, 1)]
-    pairs = sorted(fit for fit in fits if times[0][fit[0]] == times[1][fit[1]] == 1)
-    named = (set(sides[0][i][0]).symmetric_difference(sides[1][j][0]) for i, j in pairs)
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2), tuple(sorted(set().union(*named)))
-
-
 def _note_of_further(count: int, names: Sequence[str]) -> Iterator[str]:
     if count:
         yield (
             f"{counted(count, 'question', 'pair')} by text and options alone: one log also has "
             f"{shortened(names)}, and only its prompts tell whether its model was shown that"
         )
-
-
-def _distinct(keys: _Keys) -> tuple[_Keys, Integers, Integers]:
-    """The keys that are not empty, each once, the first row that has it, and how many have it."""
-    found, first, times = np.unique(keys, return_index=True, return_counts=True)
-    known = found != b""
-    return found[known], first[known], times[known]
-
-
-def _rows_of(keys: _Keys, wanted: _Keys) -> dict[bytes, list[int]]:
-    """The rows of each of some keys."""
-    found: dict[bytes, list[int]] = defaultdict(list)
-    if len(wanted):
-        for row in np.flatnonzero(np.isin(keys, wanted)).tolist():
-            found[bytes(keys[row])].append(row)
-    return found
-
-
-def _column_order(before: Scores, i: int, after: Scores, j: int) -> tuple[int, ...] | None:
-    """The position of each option of a question in the other log: empty if in the same place, None if they differ."""
-    first, second = before.continuations[i], after.continuations[j]
-    count = int(before.n_options[i])
-    if count != int(after.n_options[j]):
-        return None
-    if first == second and before.documents[i] == after.documents[j]:
-        return ()
-    texts_before = [normalised(t) for t in first]
-    texts_after = [normalised(t) for t in second]
-    same_texts = sorted(texts_before) == sorted(texts_after)
-    if not same_texts or _are_labels(texts_before):
-        if not _are_comparable(before, i, after, j):
-            return None
-        scored_before, scored_after = texts_before, texts_after
-        texts_before = [normalised(t) for t in before.option_texts(i)]
-        texts_after = [normalised(t) for t in after.option_texts(j)]
-        are_own = are_options(first, before.documents[i]), are_options(second, after.documents[j])
-        if same_texts and texts_before == texts_after and are_own[0] == are_own[1]:
-            # The same options behind the same labels: the label says which is which, also of two that read the same.
-            texts_before, texts_after = scored_before, scored_after
-    if texts_before == texts_after:
-        return ()
-    if Counter(texts_before) != Counter(texts_after):
-        return None
-    # Of options that read the same, the right one is the right one of the other log.
-    right_before, right_after = before.gold[i], after.gold[j]
-    places: dict[str, list[int]] = defaultdict(list)
-    for column, text in enumerate(texts_after):
-        places[text].append(column)
-    found = {}
-    for column in sorted(range(count), key=lambda column: not right_before[column]):
-        same = places[texts_before[column]]
-        found[column] = same.pop(
-            next((k for k, other in enumerate(same) if right_after[other] == right_before[column]), 0)
-        )
-    return tuple(found[column] for column in range(count))
 
 
 def _is_same_right(first: Scores, second: Scores, row: int) -> bool:
@@ -487,41 +348,8 @@ def _is_same_right(first: Scores, second: Scores, row: int) -> bool:
     return not all(one in texts and two in texts for texts in options)
 
 
-def _are_labels(texts: list[str]) -> bool:
-    """Whether the options are scored by a letter or a number, which says nothing about their content."""
-    return all(label_of(text) or not text for text in texts)
-
-
-def _are_comparable(before: Scores, i: int, after: Scores, j: int) -> bool:
-    """Whether the places of two rows' options tell which they are, where the texts that are scored do not.
-
-    So they do for the document's own options, for labels of two kinds, such as letters and numbers, and for labels beside texts.
-    Rows that share some labels and not others, lack one, or have one twice, do not say which option is which.
-    """
-    first, second = before.continuations[i], after.continuations[j]
-    if first == second or not (first and second):
-        return True
-    labels = labels_of(first), labels_of(second)
-    # Of options that are numbers only some may look like labels.
-    own = are_options(first, before.documents[i]), are_options(second, after.documents[j])
-    for texts, found, is_own in zip((first, second), labels, own, strict=True):
-        if not (found or is_own) and len(set(texts)) > 1 and any(label_of(text) for text in texts):
-            return False
-    shared = set(labels[0]) & set(labels[1])
-    # Numbers from 0 and from 1 share some.
-    return len(shared) in (0, len(first)) or all(
-        is_own or _are_counted(found) for found, is_own in zip(labels, own, strict=True)
-    )
-
-
-def _are_counted(labels: tuple[str, ...]) -> bool:
-    """Whether each label is the successor of the one before."""
-    return all(ord(after) == ord(before) + 1 for before, after in pairwise(labels))
-
-
 def _explain_unpaired(before: Scores, after: Scores, pairs: Integers, left_out: dict[str, list[int]]) -> None:
-    rest_before = _left(len(before), pairs[:, 0])
-    rest_after = _left(len(after), pairs[:, 1])
+    rest_before, rest_after = unmatched(before, pairs[:, 0]), unmatched(after, pairs[:, 1])
     ids_after = set(after.doc_id[rest_after].tolist())
     changed = set(before.doc_id[rest_before].tolist()) & ids_after
     for i in rest_before.tolist():
