@@ -335,3 +335,25 @@ def test_a_comparison_of_sides_shows_itself_in_a_few_lines(found: SideComparison
     change = found.overall.section.estimates["delta_accuracy"].value
     assert change is not None
     assert f"{100 * change:+.1f}" in found._repr_html_()
+
+
+def test_a_right_answer_that_one_run_alone_logs_is_that_of_all(tmp_path: Path) -> None:
+    """Forty questions; the second run after knows that the options are right in turn, and the third answers 30 of them."""
+    runs = []
+    for number, right in enumerate((20, 20, 25, 30)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        lines = []
+        for row in range(40):
+            answer = row % 2 if row < right else 1 - row % 2
+            line = {
+                "doc_id": row,
+                "doc": {"question": f"Which is the {row}th?", "choices": ["p", "q"]},
+                "target": str(row % 2) if number == 2 else "",
+                "filtered_resps": [[str(-1.0 - (option != answer)), "False"] for option in range(2)],
+            }
+            lines.append(json.dumps(line))
+        (folder / "samples_things_2026-01-01T00-00-00.000000.jsonl").write_text("\n".join(lines))
+        runs.append(folder)
+    found = compare_sides(runs[:2], runs[2:]).by_task["things"].section.estimates
+    assert (found["accuracy_before"].value, found["accuracy_after"].value) == (20 / 40, (25 + 30) / 2 / 40)

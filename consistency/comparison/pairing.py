@@ -158,7 +158,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
         )
     if _same_documents(before, after):
         report = _report_of_same(before, after)
-        first, second = _with_gold_of_both(before, after)
+        first, second = with_known_gold([before, after])
         return Pairs(first, _sharing(first, second), report, np.zeros(len(before), dtype=bool))
     matches = match(before, after)
     left_out: dict[str, list[int]] = defaultdict(list)
@@ -173,7 +173,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
         left_out["right answer differs"] = first.doc_id[~same].tolist()
         kept = np.flatnonzero(same)
         first, second, reordered, rows = first.take(kept), second.take(kept), reordered[kept], rows[kept]
-    first, second = _with_gold_of_both(first, second)
+    first, second = with_known_gold([first, second])
     _explain_unpaired(before, after, matches.rows, left_out)
     for reason, scores in zip(REPEATED, (before, after), strict=True):
         if scores.duplicates:
@@ -248,15 +248,15 @@ def _sharing(before: Scores, after: Scores) -> Scores:
     return replace(after, doc_id=numbers, **same)
 
 
-def _with_gold_of_both(first: Scores, second: Scores) -> tuple[Scores, Scores]:
-    """Paired answers, in each the right options that only the other log knows."""
-    known = [np.asarray(scores.gold.any(axis=1, keepdims=True)) for scores in (first, second)]
-    if not first.has_options or np.array_equal(known[0], known[1]):
-        return first, second
-    return (
-        replace(first, gold=np.where(known[0], first.gold, second.gold)),
-        replace(second, gold=np.where(known[1], second.gold, first.gold)),
-    )
+def with_known_gold(runs: Sequence[Scores]) -> list[Scores]:
+    """Paired answers, in each the right options that only another log knows."""
+    known = [np.asarray(scores.gold.any(axis=1, keepdims=True)) for scores in runs]
+    if not runs[0].has_options or all(np.array_equal(known[0], other) for other in known[1:]):
+        return list(runs)
+    gold = runs[0].gold
+    for scores in runs[1:]:
+        gold = np.where(gold.any(axis=1, keepdims=True), gold, scores.gold)
+    return [replace(scores, gold=np.where(own, scores.gold, gold)) for scores, own in zip(runs, known, strict=True)]
 
 
 def _same_documents(before: Scores, after: Scores) -> bool:

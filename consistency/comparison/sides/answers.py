@@ -33,6 +33,7 @@ from consistency.comparison.pairing import (
     Pairs,
     notes_of,
     pair,
+    with_known_gold,
 )
 from consistency.comparison.runs import ComparedRun, common_tasks, comparable, same_kind
 from consistency.errors import InputError
@@ -343,5 +344,5 @@ def _aligned(task: _Task, rows: np.ndarray, before: int) -> TaskRuns:
         every = [scores.without_options() if scores.has_options else scores for scores in every]
     elif width := min(scores.logprobs.shape[1] for scores in every):
         same = np.tile(np.arange(width), (len(rows), 1))
-        every = [scores.reorder_options(same) for scores in every]
+        every = with_known_gold([scores.reorder_options(same) for scores in every])
     return TaskRuns(tuple(every[:before]), tuple(every[before:]), len(task.scores))
