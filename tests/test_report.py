@@ -21,6 +21,7 @@ from consistency.report.grid.document import Contrast, Mean
 from consistency.report.grid.estimates import estimate
 from consistency.report.grid.report import write_report
 from consistency.report.grid.verdict import verdict
+from consistency.statistics.paired_shares import paired_change
 from consistency.support.text import p_equals
 from consistency.tasks.scopes import scope_tasks
 
@@ -115,6 +116,19 @@ def test_contrasts_are_paired_and_corrected(folder: Path) -> None:
     assert row["difference"]["value"] == pytest.approx((homo.harmonious - homo.incompatible).mean())
     assert row["difference"]["ci_low"] == pytest.approx(tested.confidence_interval().low)
     assert row["p"] == pytest.approx(tested.pvalue)
+    # Of accuracy the interval is that of a pair of the two groups' runs.
+    right = items[(items.scope == "homo") & (items.domain == "history")].pivot(
+        index="doc_id", columns="group", values="correct_after"
+    )
+    change = right.harmonious - right.incompatible
+    expected = paired_change(int((change == -1).sum()), int((change == 1).sum()), len(change))
+    (row,) = (
+        other
+        for other in report["contrasts"]
+        if (other["minuend"], other["scope"], other["domain"], other["seed"], other["measure"])
+        == ("harmonious", "homo", "history", row["seed"], "accuracy")
+    )
+    assert (row["difference"]["ci_low"], row["difference"]["ci_high"]) == (expected.ci_low, expected.ci_high)
     for family in {row["family"] for row in report["contrasts"]}:
         members = [row for row in report["contrasts"] if row["family"] == family]
         adjusted = multipletests([row["p"] for row in members], method="holm")[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -31,6 +32,7 @@ from consistency.report.grid.estimates import (
 )
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import holm
+from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.tails import doubted
 from consistency.tasks.scopes import SCOPES
 
@@ -99,7 +101,11 @@ def _difference(measure: str, column: str, cells: Sequence[Cell], found: Found, 
     name = FIGURES["tuned", measure if ("tuned", measure) in FIGURES else "accuracy"][0]
     samples = [column_of(column)(cell) for cell in cells]
     if found.estimate.value is not None and all(is_share(MEASURE[name], np.abs(x)) for x in samples):
-        return of_turned(found, samples, np.arange(len(cells[0])) if draws is None else draws.question)
+        if draws is not None:
+            return of_turned(found, samples, draws.question)
+        # Of one run each, the answers of one group that the other has not, as in a pair.
+        less, more = (np.where(np.isfinite(samples[0]), samples[0] == sign, np.nan) for sign in (-1, 1))
+        return replace(change_of_shares(less, more), se=found.estimate.se, unit=found.estimate.unit)
     low, high = reaches_within(cells, "").get(measure, MEASURE[name].bounds)
     return doubted(found.estimate, low - high, high - low)
 
