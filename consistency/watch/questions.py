@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 from lm_eval.api import task as lm_eval_task
-from lm_eval.evaluator_utils import get_subtask_list, get_task_list
-from lm_eval.tasks import TaskManager, get_task_dict
+from lm_eval.tasks import TaskManager
 
 from consistency.errors import InputError, one_line
 from consistency.support.resources import shipped
@@ -58,18 +57,16 @@ class Questions:
         Tasks and groups, as lm_eval's `evaluate` takes them.
     tasks : dict of str to Asked
         By name.
+    groups : dict of str to list of str
+        The tasks and groups of each group.
     unused : tuple of str
         Tasks that keep to no examples, where the settings ask for some.
     """
 
-    tree: dict[Any, Any]
+    tree: Mapping[Any, Any]
     tasks: dict[str, Asked]
+    groups: dict[str, list[str]]
     unused: tuple[str, ...] = ()
-
-    @property
-    def groups(self) -> dict[str, list[str]]:
-        """The tasks and groups of each group."""
-        return {str(name): [str(member) for member in members] for name, members in get_subtask_list(self.tree).items()}
 
     @property
     def samples(self) -> dict[str, list[int]]:
@@ -186,8 +183,7 @@ def choose_questions(settings: WatchSettings) -> Questions:
     # Some tasks shuffle options when they are loaded.
     random.seed(PYTHON_SEED)
     np.random.seed(NUMPY_SEED)
-    tree = _load(settings)
-    loaded: dict[str, Any] = {item.task_name: item.task for item in get_task_list(tree)}
+    tree, loaded, groups = _load(settings)
     refused = [f"{name} ({task.OUTPUT_TYPE})" for name, task in loaded.items() if task.OUTPUT_TYPE not in _SCORED]
     if refused:
         raise InputError(
@@ -213,7 +209,7 @@ def choose_questions(settings: WatchSettings) -> Questions:
     for name, task in loaded.items():
         ids = sorted(_generator(settings.seed, name).choice(sizes[name], counts[name], replace=False).tolist())
         asked[name] = Asked(task, ids, [task.eval_docs[number] for number in ids], sizes[name])
-    return Questions(tree, asked, tuple(unused))
+    return Questions(tree, asked, groups, tuple(unused))
 
 
 def _generator(seed: int, *names: str) -> np.random.Generator:
@@ -258,7 +254,8 @@ def shares(sizes: Mapping[str, int], questions: int | None) -> dict[str, int]:
     return counts
 
 
-def _load(settings: WatchSettings) -> dict[Any, Any]:
+def _load(settings: WatchSettings) -> tuple[Mapping[Any, Any], dict[str, Any], dict[str, list[str]]]:
+    """The tasks as lm_eval's `evaluate` takes them, each by its name, and the members of each group."""
     own = [] if settings.include_path is None else [settings.include_path]
     with without_unasked_tasks(settings.tasks):
         manager = TaskManager(include_path=[str(shipped("lm_eval_tasks")), *own])
@@ -271,8 +268,16 @@ def _load(settings: WatchSettings) -> dict[Any, Any]:
             expected="names of tasks or groups",
             do="see lm_eval ls tasks and consistency tasks --list, or name the folder of your own with include_path",
         )
+    names = manager.match_tasks(list(settings.tasks))
     try:
-        tree: dict[Any, Any] = get_task_dict(manager.match_tasks(list(settings.tasks)), manager)
+        if hasattr(manager, "load"):  # from 0.4.12 on
+            loaded: dict[str, Any] = manager.load(names)
+            return loaded, loaded["tasks"], loaded.get("group_map", {})
+        from lm_eval.evaluator_utils import get_subtask_list, get_task_list
+        from lm_eval.tasks import get_task_dict
+
+        tree = get_task_dict(names, manager)
+        return tree, {item.task_name: item.task for item in get_task_list(tree)}, get_subtask_list(tree)
     except InputError:
         raise
     except Exception as error:
@@ -280,7 +285,6 @@ def _load(settings: WatchSettings) -> dict[Any, Any]:
             f"watch.tasks: cannot be loaded ({type(error).__name__}: {one_line(error)})",
             do="load the data set once with a network, or give other tasks",
         ) from error
-    return tree
 
 
 @contextmanager
