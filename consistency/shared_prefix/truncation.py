@@ -224,16 +224,26 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
         Raises
         ------
         InputError
-            If an answer alone is longer than what the model reads.
+            If an answer alone is longer than what the model reads, or has no token and `hf` refuses it.
         """
         limit = int(self.max_length)
+        causal = self.backend == "causal"
+        # What the tokenizer joins with the end of the context. To hf it is certain, beside an answer of one token.
+        if empty := [number for number, item in enumerate(encoded) if not len(item[2])]:
+            single = {request.args[0] for request, item in zip(asked, encoded, strict=True) if len(item[2]) == 1}
+            alone = [asked[number] for number in empty if not causal or asked[number].args[0] not in single]
+            if alone:
+                raise InputError(
+                    f"an answer without a token of its own ({_place(alone[0])}): {alone[0].args[1]!r:.60}",
+                    expected="answers that the tokenizer does not join with the prompt",
+                    do="change the answer, or leave the question out",
+                )
         longest = max(range(len(encoded)), key=lambda number: len(encoded[number][2]))
         if len(encoded[longest][2]) > limit:
             raise InputError(
                 f"an answer of {len(encoded[longest][2]):,} tokens ({_place(asked[longest])}), where the model reads {limit:,}",
                 do="give a larger max_length if the model allows it, or leave the question out",
             )
-        causal = self.backend == "causal"
         self._count(
             "loglikelihood",
             limit,
