@@ -240,10 +240,13 @@ def test_texts_that_are_drawn_are_drawn_again(model: Path, tmp_path: Path) -> No
     assert second == again
 
 
-def test_cached_prompts_know_what_a_function_of_a_task_calls(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "asked", ["doc_to_text: !function utils.ask", "doc_to_text: Q\nfewshot_config: {doc_to_text: !function utils.ask}"]
+)
+def test_cached_prompts_know_what_a_function_of_a_task_calls(asked: str, tmp_path: Path) -> None:
     (tmp_path / "task.yaml").write_text(
         f"task: {TASK}\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {tmp_path}/q.jsonl}}}}\ntest_split: test\n"
-        "output_type: multiple_choice\ndoc_to_text: !function utils.ask\ndoc_to_choice: [A, B]\ndoc_to_target: answer\n"
+        f"output_type: multiple_choice\n{asked}\ndoc_to_choice: [A, B]\ndoc_to_target: answer\n"
     )
     (tmp_path / "q.jsonl").write_text('{"question": "One?", "answer": 0}\n')
 

@@ -149,9 +149,8 @@ def answers_key(lm: Any, described: Mapping[str, Any]) -> str:
     }
     given = described.get("model_args") or {}
     if isinstance(lm, HFLM) and isinstance(lm.model, torch.nn.Module):
-        base = lm.model.get_base_model() if hasattr(lm.model, "get_base_model") else lm.model
         parts |= {"loaded": _loaded(lm), "tokenizer": _tokenizer(lm.tokenizer)}
-        parts["code"] = _code([type(base), type(lm.tokenizer)])
+        parts["code"] = _code([*map(type, lm.model.modules()), type(lm.tokenizer)])
         parts["arguments"] = _without(given, {*_NO_ANSWERS, *_SEEN})
     else:
         parts |= {"model": described.get("model"), "arguments": _without(given, _NO_ANSWERS)}
@@ -216,7 +215,7 @@ def _is_path(value: Any) -> bool:
 
 def _code(used: Iterable[Any]) -> list[str]:
     """Digests of the Python files of functions and classes, and of those beside them, which they may use."""
-    functions = (item for one in used for item in (vars(one).values() if isinstance(one, type) else [one]))
+    functions = (item for one in set(used) for item in (vars(one).values() if isinstance(one, type) else [one]))
     codes = (getattr(item, "__code__", None) for item in functions)
     folders = {Path(code.co_filename).parent for code in codes if code is not None}
     return sorted(sha256(path.read_bytes()).hexdigest() for folder in folders for path in folder.glob("*.py"))
@@ -233,8 +232,8 @@ def _json(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    if inspect.isfunction(value):  # its text has the address in memory; see `_code`
-        return value.__qualname__
+    if inspect.isfunction(value):  # its text has the address in memory
+        return [value.__qualname__, *_code([value])]
     return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
 
 

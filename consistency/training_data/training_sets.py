@@ -221,9 +221,10 @@ def _turns(fields: dict[str, Any]) -> tuple[str, str]:
 
 def _text(content: Any) -> str:
     """The text of a turn, which may be a list of parts; empty where it has none, or another part than text."""
-    parts = content if isinstance(content, list) else [content]
-    texts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else part for part in parts]
-    return "".join(texts) if all(isinstance(text, str) for text in texts) else ""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else ""
+    texts = [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
+    return "".join(texts) if len(texts) == len(content) else ""
 
 
 def _first(texts: list[tuple[Any, str]], speaker: str) -> str:
