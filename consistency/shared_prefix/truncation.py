@@ -257,6 +257,15 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
         """Generated texts, as in lm_eval."""
         encoded = {context: self.tok_encode(context) for context in {request.args[0] for request in requests}}
+        # With `truncation` the tokenizer cuts the end of a prompt, before hf cuts its beginning.
+        most = self.tokenizer.model_max_length if self.truncation else max(map(len, encoded.values()), default=0)
+        if ends := sum(len(ids) > most for ids in encoded.values()):
+            logger.warning(
+                "truncation=True: %d of %d prompts lose their end, behind the %d tokens of the tokenizer's model_max_length",
+                ends,
+                len(encoded),
+                most,
+            )
         by_limit: dict[int, list[tuple[Any, list[int], int]]] = {}
         for request in requests:
             context, generation = request.args
@@ -269,7 +278,7 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
                     f"{self.max_length:,} with its prompt",
                     do="give a smaller max_gen_toks with --gen_kwargs",
                 )
-            by_limit.setdefault(limit, []).append((request, encoded[context], len(encoded[context])))
+            by_limit.setdefault(limit, []).append((request, encoded[context], min(len(encoded[context]), most)))
         for limit, counted in by_limit.items():
             self._count("generate_until", limit, counted)
         self.share_counts()
