@@ -254,10 +254,10 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             yield units
 
     def _without_empty(self, numbers: list[int], work: _Work) -> list[int]:
-        """The requests, but for those of a context with an answer of no token, which only `hf` knows how to take."""
+        """The requests, but for answers of no token, and those that `hf` takes with them since they read the same tokens."""
         if all(len(work.encoded[number][2]) for number in numbers):
             return numbers
-        texts = {number: tuple(work.encoded[number][1]) for number in numbers}
+        texts = {number: (*work.encoded[number][1], *work.encoded[number][2][:-1]) for number in numbers}
         empty = {texts[number] for number in numbers if not len(work.encoded[number][2])}
         work.own.setdefault(EMPTY, []).extend(number for number in numbers if texts[number] in empty)
         return [number for number in numbers if texts[number] not in empty]

@@ -228,10 +228,10 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
         """
         limit = int(self.max_length)
         causal = self.backend == "causal"
-        # What the tokenizer joins with the end of the context. To hf it is certain, beside an answer of one token.
+        # What the tokenizer joins with the end of the context. To hf it is certain, beside one that reads the same tokens.
         if empty := [number for number, item in enumerate(encoded) if not len(item[2])]:
-            single = {request.args[0] for request, item in zip(asked, encoded, strict=True) if len(item[2]) == 1}
-            alone = [asked[number] for number in empty if not causal or asked[number].args[0] not in single]
+            read = {(*context, *answer[:-1]) for _, context, answer in encoded if causal and len(answer)}
+            alone = [asked[number] for number in empty if tuple(encoded[number][1]) not in read]
             if alone:
                 raise InputError(
                     f"an answer without a token of its own ({_place(alone[0])}): {alone[0].args[1]!r:.60}",
