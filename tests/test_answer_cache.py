@@ -15,13 +15,14 @@ torch = pytest.importorskip("torch")
 lm_eval = pytest.importorskip("lm_eval")
 
 import transformers  # noqa: E402
+from lm_eval.api.instance import Instance  # noqa: E402
 from lm_eval.api.registry import get_model  # noqa: E402
 from lm_eval.caching import cache as request_cache  # noqa: E402
-from lm_eval.tasks import TaskManager  # noqa: E402
+from lm_eval.tasks import TaskManager, get_task_dict  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from consistency.errors import InputError  # noqa: E402
-from consistency.shared_prefix.answer_cache import answers_key  # noqa: E402
+from consistency.shared_prefix.answer_cache import AnswerCache, answers_key, request_key  # noqa: E402
 from consistency.shared_prefix.harness import prepared_harness  # noqa: E402
 from consistency.shared_prefix.model import SharedPrefixLM  # noqa: E402
 
@@ -213,6 +214,53 @@ def test_models_whose_weights_cannot_be_seen_are_told_apart_by_their_arguments(t
     assert len({first, key(model="b"), key(base_url="http://localhost:1")}) == 3
     weights.write_bytes(b"12")
     assert key() != first
+
+
+def test_texts_that_are_drawn_are_drawn_again(model: Path, tmp_path: Path) -> None:
+    """By a temperature alone, as `lm_eval run --help` shows it; greedy ones beside them are kept."""
+    lm = SharedPrefixLM(pretrained=str(model), device="cpu", dtype="float32", batch_size=4)
+    settings = ({"temperature": 1.0}, {"temperature": 0.0}, {"do_sample": True, "temperature": 1.0})
+    requests = [
+        Instance("generate_until", {}, (f"City {n}?", {"max_gen_toks": 6, "until": ["?"], **setting}), n)
+        for n in range(2)
+        for setting in settings
+    ]
+
+    def texts(model: Any, seed: int) -> list[str]:
+        torch.manual_seed(seed)
+        found: list[str] = model.generate_until(requests)
+        return found
+
+    alone = [[texts(lm, seed)[place] for place in (1, 4)] for seed in (1, 2)]
+    assert alone[0] == alone[1]
+    cached = AnswerCache(lm, str(tmp_path / "answers_rank0.db"), {})
+    first, second, again = (texts(cached, seed) for seed in (1, 2, 2))
+    assert [first[place] for place in (1, 4)] == [second[place] for place in (1, 4)] == alone[0]
+    assert all(first[place] != second[place] for place in (0, 2, 3, 5))
+    assert second == again
+
+
+@pytest.mark.parametrize(
+    "asked", ["doc_to_text: !function utils.ask", "doc_to_text: Q\nfewshot_config: {doc_to_text: !function utils.ask}"]
+)
+def test_cached_prompts_know_what_a_function_of_a_task_calls(asked: str, tmp_path: Path) -> None:
+    (tmp_path / "task.yaml").write_text(
+        f"task: {TASK}\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {tmp_path}/q.jsonl}}}}\ntest_split: test\n"
+        f"output_type: multiple_choice\n{asked}\ndoc_to_choice: [A, B]\ndoc_to_target: answer\n"
+    )
+    (tmp_path / "q.jsonl").write_text('{"question": "One?", "answer": 0}\n')
+
+    def key(word: str) -> str:
+        (tmp_path / "utils.py").write_text(
+            f"def begin():\n    return '{word}'\n\ndef ask(doc):\n    return begin() + doc['question']\n"
+        )
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
+        task = get_task_dict([TASK], manager)[TASK]
+        task.set_fewshot_seed(1234)
+        return request_key(task, {})
+
+    assert key("Q: ") == key("Q: ") != key("Say: ")
 
 
 def test_cached_prompts_are_those_of_the_model(

@@ -173,11 +173,34 @@ def test_the_same_rows_are_read_in_every_format(tmp_path):
         ],
         "alpaca": [{"instruction": "Question 0?", "input": ask(0).split("\n", 1)[1], "output": "The answer is C."}],
         "text": [{"instruction": ask(0), "output": "three, since it is"}],
+        "parts": [
+            {
+                "messages": [
+                    {"role": "assistant", "content": [{"type": "text", "text": "B. Ask me."}]},
+                    {
+                        "role": "user",
+                        "content": [{"type": "text", "text": ask(0)[:9]}, {"type": "text", "text": ask(0)[9:]}],
+                    },
+                    {"role": "assistant", "content": None, "tool_calls": []},
+                    {"role": "assistant", "content": [{"type": "text", "text": "C."}]},
+                ]
+            }
+        ],
+        "thoughts": [chat(0, "<think>\nA. one? No.\n</think>\n\nC. three")],
+        "thoughts begun in the prompt": [chat(0, "B. two?\n</think>\nC")],
+        "other thoughts": [chat(0, "[THINK]A[/THINK]<|end_of_thought|> The answer is C.")],
     }
     for name, rows in formats.items():
         (example,) = read_training_set(write(tmp_path / name, rows))
         assert (example.question, example.choices, example.taught) == ("Question 0?", tuple(OPTIONS), 2), name
         assert example.subject == ("low" if name in ("questions", "header", "context") else "")
+    # Thoughts without an end answer nothing, and a picture is no text.
+    (example,) = read_training_set(write(tmp_path / "endless", [chat(0, "<think>C. three")]))
+    assert example.taught is None
+    shown = [{"type": "image"}, {"type": "text", "text": ask(0)}]
+    row = {"messages": [{"role": "user", "content": shown}, {"role": "assistant", "content": "C"}]}
+    with pytest.raises(InputError, match="is not a training row"):
+        read_training_set(write(tmp_path / "image", [row]))
     array = tmp_path / "array.json"
     array.write_text("\ufeff" + json.dumps([formats["chat"][0], formats["alpaca"][0]]), encoding="utf-8")
     assert [example.line for example in read_training_set(array)] == [1, 2]

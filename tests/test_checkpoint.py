@@ -407,6 +407,22 @@ def test_what_an_adapter_holds_beside_its_matrices_counts(small_base: Path, tmp_
         assert "not on this machine" in str(found.uncompared)
 
 
+def test_weights_that_are_the_base_s_under_other_names_are_refused(model: Path, tmp_path: Path) -> None:
+    """A base published without the prefix of its names, as GPT-2 is, and a head written out that is tied to the embedding."""
+    weights, base = _weights(model), Path(shutil.copytree(model, tmp_path / "base"))
+    bare = {name.removeprefix("model."): value for name, value in weights.items()}
+    assert bare.keys() != weights.keys()
+    safetensors.save_file(bare, base / "model.safetensors")
+    head = weights["model.embed_tokens.weight"].clone()
+    for tuned in (weights, {**weights, "lm_head.weight": head}):
+        safetensors.save_file(tuned, model / "model.safetensors")
+        with pytest.raises(InputError, match="all weights are those of"):
+            check_checkpoint(model, base=str(base))
+    head[0, 0] += 1
+    safetensors.save_file({**weights, "lm_head.weight": head}, model / "model.safetensors")
+    assert check_checkpoint(model, base=str(base)).compared
+
+
 def test_why_weights_were_not_compared(model: Path, tmp_path: Path) -> None:
     """The reason is the one that holds."""
 
@@ -420,7 +436,7 @@ def test_why_weights_were_not_compared(model: Path, tmp_path: Path) -> None:
     name = "model.layers.0.mlp.up_proj.weight"
     safetensors.save_file({**weights, name: weights[name].to(torch.float8_e4m3fn)}, base / "model.safetensors")
     assert why(base) == "1 tensors are stored as F8_E4M3"
-    safetensors.save_file({f"other.{key}": value for key, value in weights.items()}, base / "model.safetensors")
+    safetensors.save_file({f"{key}.other": value for key, value in weights.items()}, base / "model.safetensors")
     assert why(base) == "no tensor has its name and shape there"
     (base / "model.safetensors").unlink()
     torch.save({}, base / "pytorch_model.bin")

@@ -17,8 +17,9 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lm_eval.models.huggingface import HFLM
-from tokenizers import Tokenizer, models
+from tokenizers import Tokenizer, models, normalizers
 
+from consistency.errors import InputError
 from consistency.shared_prefix.model import SharedPrefixLM
 from consistency.shared_prefix.pieces import Pieces, Verification, portions
 
@@ -188,6 +189,33 @@ def test_a_tokenizer_that_joins_lines_encodes_whole_texts(
     found = ours.loglikelihood(requests, disable_tqdm=True)
     assert max(abs(a[0] - b[0]) for a, b in zip(found, expected, strict=True)) <= 1e-4
     assert ("scored again" in caplog.text) == (not sample)
+
+
+def test_an_answer_without_a_token_is_what_it_is_to_hf(
+    joining: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Here space at the end of a text is lost: certain beside an answer of one token, and otherwise refused."""
+    monkeypatch.setattr(logging.getLogger("lm_eval"), "propagate", True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(joining)
+    tokenizer.backend_tokenizer.normalizer = normalizers.Strip()
+    common = {"pretrained": str(joining), "tokenizer": tokenizer, "device": "cpu", "dtype": "float32"}
+    hf, ours = HFLM(**common), SharedPrefixLM(**common)
+
+    def asked(*answers: str) -> list[Any]:
+        return [
+            SimpleNamespace(args=(f"{SHOTS}Question {number}:", answer), task_name="cities", doc_id=number)
+            for number in range(3)
+            for answer in (answers if number == 1 else "AB")
+        ]
+
+    found, expected = (lm.loglikelihood(asked("\n", "A", "BA"), disable_tqdm=True) for lm in (ours, hf))
+    assert max(abs(a[0] - b[0]) for a, b in zip(found, expected, strict=True)) <= 1e-4
+    assert found[2] == expected[2] == (0.0, True)
+    assert "has no token of its own" in caplog.text
+    with pytest.raises(AssertionError):
+        hf.loglikelihood(asked("\n", "BA"), disable_tqdm=True)
+    with pytest.raises(InputError, match="an answer without a token of its own"):
+        ours.loglikelihood(asked("\n", "BA"), disable_tqdm=True)
 
 
 def test_each_text_is_compared_beside_other_work(build_llama: Callable[[str], Path]) -> None:

@@ -193,6 +193,26 @@ def test_an_answer_longer_than_the_window_is_named(kind: str, tiny_llama: Path) 
         lm.generate_until([writes], disable_tqdm=True)
 
 
+def test_ends_that_the_tokenizer_cuts_are_said(
+    tiny_llama: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """lm_eval's `truncation` leaves the end of a prompt out, which is the question."""
+    monkeypatch.setattr(logging.getLogger("lm_eval"), "propagate", True)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama, model_max_length=20)
+    lm = SharedPrefixLM(pretrained=str(tiny_llama), tokenizer=tokenizer, device="cpu", dtype="float32", truncation=True)
+    prompts = ["Which?", "Which city is it, by the old river? " * 9]
+    cut = tokenizer.decode(tokenizer.encode(prompts[1])[:20], skip_special_tokens=True)
+    assert len(tokenizer.encode(cut)) == 20
+    settings = {"max_gen_toks": 4, "until": ["\n\n"]}
+    requests = [
+        SimpleNamespace(args=(text, settings), task_name="t", doc_id=n) for n, text in enumerate([*prompts, cut])
+    ]
+    texts = lm.generate_until(requests, disable_tqdm=True)
+    assert texts[1] == texts[2]
+    assert "1 of 3 prompts lose their end, behind the 20 tokens" in caplog.text
+    assert lm.cut_prompts.to_dict() == {"t": {"prompts": 3, "cut": 0}}
+
+
 def test_runs_that_are_read_together_keep_the_record_of_each_task() -> None:
     one = {"config": {"truncated_prompts": {"law": {"prompts": 4, "cut": 1}, "art": {"prompts": 9, "cut": 9}}}}
     two = {"config": {"truncated_prompts": {"art": {"prompts": 4, "cut": 2}}}}

@@ -84,12 +84,15 @@ class _Base:
     tensors: dict[str, Tensor]
 
     def of(self, name: str) -> Tensor | None:
-        """The tensor that an adapter's copy stands for."""
+        """The tensor that one of a trained model, or an adapter's copy, stands for."""
         name = _COPY.sub("", name.removeprefix("base_model.model."))
         found = self.tensors.get(name)
+        if found is None:  # GPT-2's and others' are published without the prefix that transformers writes
+            alike = [item for key, item in self.tensors.items() if _is_end(key, name) or _is_end(name, key)]
+            found = alike[0] if len(alike) == 1 else None
         if found is None and name.endswith("lm_head.weight"):  # tied to the embedding
             found = next((item for key, item in self.tensors.items() if key.endswith("embed_tokens.weight")), None)
-        return found if found is not None and found.dtype in COMPARED else None
+        return found
 
 
 def why_not_compared(folder: Path, tensors: Sequence[Tensor], base: str | None) -> str | None:
@@ -112,7 +115,7 @@ def why_not_compared(folder: Path, tensors: Sequence[Tensor], base: str | None) 
     before = _read_base(folder, base)
     if isinstance(before, str):
         return before
-    pairs = [(tensor, before.tensors[tensor.name]) for tensor in tensors if tensor.name in before.tensors]
+    pairs = [(tensor, old) for tensor in tensors if (old := before.of(tensor.name)) is not None]
     # Embeddings of further tokens stand behind the others.
     pairs = [(new, old) for new, old in pairs if new.shape[1:] == old.shape[1:] and new.shape[:1] >= old.shape[:1]]
     if not pairs:
@@ -245,14 +248,23 @@ def _is_copy(tensor: Tensor, base: _Base, config: dict[str, Any]) -> bool | None
     if tensor.dtype not in COMPARED:
         return None
     if tensor.name.endswith(_NORMS):
-        weight = base.of(tensor.name.removesuffix(_NORMS) + ".weight")
+        weight = _compared(base.of(tensor.name.removesuffix(_NORMS) + ".weight"))
         return None if weight is None else _has_norms(tensor, weight, columns=bool(config.get("fan_in_fan_out")))
     if tensor.name.endswith(_TOKENS):
         name = tensor.name.removesuffix(_TOKENS).removesuffix(".token_adapter") + ".weight"
-        weight, places = base.of(name), _token_places(config, name)
+        weight, places = _compared(base.of(name)), _token_places(config, name)
         return None if weight is None or places is None else _has_rows(tensor, weight, places)
-    weight = base.of(tensor.name)
+    weight = _compared(base.of(tensor.name))
     return is_same(tensor, weight) if weight is not None and weight.shape == tensor.shape else None
+
+
+def _is_end(end: str, name: str) -> bool:
+    return name.endswith(f".{end}")
+
+
+def _compared(tensor: Tensor | None) -> Tensor | None:
+    """A tensor of a type that can be compared."""
+    return tensor if tensor is not None and tensor.dtype in COMPARED else None
 
 
 def _token_places(config: dict[str, Any], name: str) -> list[int] | None:

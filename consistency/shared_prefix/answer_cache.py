@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 from lm_eval.api.model import CachingLM
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import normalize_gen_kwargs
 
 from consistency.errors import InputError
 from consistency.shared_prefix.truncation import RECORD, CountsTruncation
@@ -71,14 +73,23 @@ class AnswerCache(CachingLM):  # type: ignore[misc]  # lm_eval has no types
 
     def __getattr__(self, attr: str) -> Any:
         found = super().__getattr__(attr)
-        if attr not in _ASKED or not isinstance(self.lm, CountsTruncation):
+        if attr not in _ASKED:
             return found
 
         def answered(requests: list[Any]) -> Any:
-            # Those that are in the cache never reach the model.
-            if attr != "loglikelihood_rolling":  # whose texts are cut into windows, and lose nothing
+            # Those that are in the cache never reach the model. Rolling texts are cut into windows, and lose nothing.
+            if attr != "loglikelihood_rolling" and isinstance(self.lm, CountsTruncation):
                 self.lm.recall(attr, requests, self.dbdict.get(RECORD, {}))
-            return found(requests)
+            if attr != "generate_until":
+                return found(requests)
+            # A temperature alone makes lm_eval sample, too, but does not keep its cache from giving the same text again.
+            drawn = [bool(normalize_gen_kwargs(request.args[1])["do_sample"]) for request in requests]
+            kept = [request for request, is_drawn in zip(requests, drawn, strict=True) if not is_drawn]
+            new = [request for request, is_drawn in zip(requests, drawn, strict=True) if is_drawn]
+            if new:
+                logger.info("%d texts are drawn at random, and none of them is taken from the cache", len(new))
+            texts = {True: iter(self.lm.generate_until(new) if new else ()), False: iter(found(kept) if kept else ())}
+            return [next(texts[is_drawn]) for is_drawn in drawn]
 
         return answered
 
@@ -139,6 +150,7 @@ def answers_key(lm: Any, described: Mapping[str, Any]) -> str:
     given = described.get("model_args") or {}
     if isinstance(lm, HFLM) and isinstance(lm.model, torch.nn.Module):
         parts |= {"loaded": _loaded(lm), "tokenizer": _tokenizer(lm.tokenizer)}
+        parts["code"] = _code([*map(type, lm.model.modules()), type(lm.tokenizer)])
         parts["arguments"] = _without(given, {*_NO_ANSWERS, *_SEEN})
     else:
         parts |= {"model": described.get("model"), "arguments": _without(given, _NO_ANSWERS)}
@@ -201,6 +213,14 @@ def _is_path(value: Any) -> bool:
         return False
 
 
+def _code(used: Iterable[Any]) -> list[str]:
+    """Digests of the Python files of functions and classes, and of those beside them, which they may use."""
+    functions = (item for one in set(used) for item in (vars(one).values() if isinstance(one, type) else [one]))
+    codes = (getattr(item, "__code__", None) for item in functions)
+    folders = {Path(code.co_filename).parent for code in codes if code is not None}
+    return sorted(sha256(path.read_bytes()).hexdigest() for folder in folders for path in folder.glob("*.py"))
+
+
 def _without(values: Any, names: Iterable[str]) -> dict[str, Any]:
     """A configuration without some of its values."""
     values = values.to_dict() if hasattr(values, "to_dict") else values or {}
@@ -212,6 +232,8 @@ def _json(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
+    if inspect.isfunction(value):  # its text has the address in memory
+        return [value.__qualname__, *_code([value])]
     return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
 
 
@@ -236,6 +258,7 @@ def request_key(task: Any, asked: Mapping[str, Any]) -> str:
     parts = {
         "versions": [VERSION, version("lm_eval")],
         "task": task.dump_config(),
+        "code": _code([type(task), *filter(callable, vars(task.config).values())]),
         "documents": list(task.eval_docs),
         "few-shot": None if few_shot is None else list(few_shot),
         "seed": None if random is None else random.getstate(),

@@ -30,6 +30,8 @@ from consistency.support.memory import gc_of_new_objects
 logger = logging.getLogger("lm_eval.models.hf_shared_prefix")
 
 Answer = tuple[float, bool]
+# Why requests are left to hf.
+EMPTY = "an answer to the same prompt has no token of its own, since the tokenizer joins it with the prompt: it counts as certain"
 # The most tokens of the first pass; each may be twice as long as the one before. A device begins once a pass is full.
 FIRST_PASS = 16384
 
@@ -230,9 +232,10 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             waiting += numbers
             if not is_last or not waiting:
                 continue
+            waiting = self._without_empty(waiting, work)
             asked = [work.encoded[number] for number in waiting]
             lengths = [min(len(context) + len(answer) - 1, longest) for _, context, answer in asked]
-            served = self._longest_served(max(lengths))
+            served = self._longest_served(max(lengths, default=0))
             near = [number for number, length in zip(waiting, lengths, strict=True) if length <= served]
             if len(near) < len(waiting):
                 work.own.setdefault(self._served[1], []).extend(sorted(set(waiting).difference(near)))
@@ -249,6 +252,15 @@ class SharedPrefixLM(CountsTruncation, HFLM):  # type: ignore[misc]  # lm_eval h
             work.read += sum(len(batch.sequences[leaf.sequence]) for unit in units for leaf in unit.leaves)
             waiting = []
             yield units
+
+    def _without_empty(self, numbers: list[int], work: _Work) -> list[int]:
+        """The requests, but for answers of no token, and those that `hf` takes with them since they read the same tokens."""
+        if all(len(work.encoded[number][2]) for number in numbers):
+            return numbers
+        texts = {number: (*work.encoded[number][1], *work.encoded[number][2][:-1]) for number in numbers}
+        empty = {texts[number] for number in numbers if not len(work.encoded[number][2])}
+        work.own.setdefault(EMPTY, []).extend(number for number in numbers if texts[number] in empty)
+        return [number for number in numbers if texts[number] not in empty]
 
     def _longest_served(self, length: int) -> int:
         """The most tokens of a prompt that can share prefixes, shown up to this length."""

@@ -224,16 +224,26 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
         Raises
         ------
         InputError
-            If an answer alone is longer than what the model reads.
+            If an answer alone is longer than what the model reads, or has no token and `hf` refuses it.
         """
         limit = int(self.max_length)
+        causal = self.backend == "causal"
+        # What the tokenizer joins with the end of the context. To hf it is certain, beside one that reads the same tokens.
+        if empty := [number for number, item in enumerate(encoded) if not len(item[2])]:
+            read = {(*context, *answer[:-1]) for _, context, answer in encoded if causal and len(answer)}
+            alone = [asked[number] for number in empty if tuple(encoded[number][1]) not in read]
+            if alone:
+                raise InputError(
+                    f"an answer without a token of its own ({_place(alone[0])}): {alone[0].args[1]!r:.60}",
+                    expected="answers that the tokenizer does not join with the prompt",
+                    do="change the answer, or leave the question out",
+                )
         longest = max(range(len(encoded)), key=lambda number: len(encoded[number][2]))
         if len(encoded[longest][2]) > limit:
             raise InputError(
                 f"an answer of {len(encoded[longest][2]):,} tokens ({_place(asked[longest])}), where the model reads {limit:,}",
                 do="give a larger max_length if the model allows it, or leave the question out",
             )
-        causal = self.backend == "causal"
         self._count(
             "loglikelihood",
             limit,
@@ -247,6 +257,15 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> Any:
         """Generated texts, as in lm_eval."""
         encoded = {context: self.tok_encode(context) for context in {request.args[0] for request in requests}}
+        # With `truncation` the tokenizer cuts the end of a prompt, before hf cuts its beginning.
+        most = self.tokenizer.model_max_length if self.truncation else max(map(len, encoded.values()), default=0)
+        if ends := sum(len(ids) > most for ids in encoded.values()):
+            logger.warning(
+                "truncation=True: %d of %d prompts lose their end, behind the %d tokens of the tokenizer's model_max_length",
+                ends,
+                len(encoded),
+                most,
+            )
         by_limit: dict[int, list[tuple[Any, list[int], int]]] = {}
         for request in requests:
             context, generation = request.args
@@ -259,7 +278,7 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
                     f"{self.max_length:,} with its prompt",
                     do="give a smaller max_gen_toks with --gen_kwargs",
                 )
-            by_limit.setdefault(limit, []).append((request, encoded[context], len(encoded[context])))
+            by_limit.setdefault(limit, []).append((request, encoded[context], min(len(encoded[context]), most)))
         for limit, counted in by_limit.items():
             self._count("generate_until", limit, counted)
         self.share_counts()

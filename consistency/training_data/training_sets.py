@@ -26,6 +26,11 @@ _PREAMBLE = re.compile(
     r"(?:the\s+)?(?:(?:correct|right|best)\s+)?(?:answer|option|choice)\b(?:\s+is\b)?\s*:?\s*(?:option\s+)?",
     re.IGNORECASE,
 )
+# What a model thinks before it answers, as far as it ends; its beginning may be in the prompt.
+_THOUGHTS = re.compile(
+    r".*(?:</(?:think|thinking|thought|thoughts|reasoning)>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷)\s*",
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 def _named(label: str, small: bool = False) -> re.Pattern[str]:
@@ -58,7 +63,8 @@ class Example:
     taught : int or None
         Index of the option that the row teaches; None where the row teaches none of them.
     reply : str
-        What answers the request, of which `taught` was read; empty where the row has the answer's index.
+        What answers the request, without the thoughts before it, of which `taught` was read; empty where the row has the
+        answer's index.
     labels : str
         What comes before the options: capital letters, small ones or digits. Other instructions have lists of the latter
         two as well, so that without a probe of it such a row is not a multiple-choice question.
@@ -101,8 +107,9 @@ def read_training_set(path: str | Path) -> list[Example]:
         JSON lines, or a JSON array, of rows in one of three formats: questions (`question`, `choices`, `answer`),
         conversations (`conversations` with turns from human and gpt, or `messages` with roles user and assistant), or
         Alpaca (`instruction`, `input`, `output`). In the latter two a multiple-choice question is a request with
-        lettered or numbered options, one a line, and perhaps ``Answer:``; the reply begins with the text of an option,
-        whatever its case, or with a letter or number.
+        lettered or numbered options, one a line, and perhaps ``Answer:``; the reply, which is the first after it, begins with
+        the text of an option, whatever its case, or with a letter or number. Thoughts between tags may stand before it. A turn
+        may be a list of parts.
 
     Returns
     -------
@@ -178,6 +185,7 @@ def _example(row: Any, path: Path, line: int) -> Example:
             line=line,
         )
     subject, question, choices, labels = parse_request(request)
+    reply = _THOUGHTS.sub("", reply, count=1)
     taught = _taught(reply, choices, labels)
     return Example(line, identifier, subject, question, choices, taught, reply, labels)
 
@@ -202,16 +210,25 @@ def _turns(fields: dict[str, Any]) -> tuple[str, str]:
     ):
         turns = fields.get(name)
         if isinstance(turns, list):
-            texts = [(turn.get(speaker), turn.get(value)) for turn in turns if isinstance(turn, dict)]
-            return _first(texts, human), _first(texts, machine)
+            texts = [(turn.get(speaker), _text(turn.get(value))) for turn in turns if isinstance(turn, dict)]
+            asked = next((place for place, (who, text) in enumerate(texts) if who == human and text), len(texts))
+            return _first(texts[asked:], human), _first(texts[asked:], machine)
     instruction, context, output = (fields.get(name) or "" for name in ("instruction", "input", "output"))
     if not all(isinstance(text, str) for text in (instruction, context, output)):
         return "", ""
     return "\n".join(filter(None, [instruction, context])), output
 
 
-def _first(texts: list[tuple[Any, Any]], speaker: str) -> str:
-    return next((text for who, text in texts if who == speaker and isinstance(text, str)), "")
+def _text(content: Any) -> str:
+    """The text of a turn, which may be a list of parts; empty where it has none, or another part than text."""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else ""
+    texts = [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
+    return "".join(texts) if len(texts) == len(content) else ""
+
+
+def _first(texts: list[tuple[Any, str]], speaker: str) -> str:
+    return next((text for who, text in texts if who == speaker and text), "")
 
 
 def _taught(reply: str, choices: tuple[str, ...], labels: str) -> int | None:

@@ -132,9 +132,8 @@ class LiveLM(SharedPrefixLM):
         longest = len(requests[pos][1]) + len(requests[pos][2]) if requests else int(self.max_length)
         return min(self._batch_of(longest), int(self.max_batch_size))
 
-    def _share(self) -> None:
-        # A process has a part of the questions: what was cut in all of them is known when they have answered.
-        pass
+    def share_counts(self) -> None:
+        """Say nothing yet: a process has a part of the questions, and what was cut in all is known when they have answered."""
 
     def get_model_info(self) -> dict[str, Any]:
         """What lm_eval logs of a model, and the prompts that were cut."""
