@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from consistency.comparison.changed_most import change_among
+from consistency.comparison.contradictions import filter_clauses, metric_clauses
 from consistency.comparison.names import short_names
 from consistency.comparison.numbers import digits_of, interval, listed_changes, points, points_interval
 from consistency.comparison.odd_scores import OddScores
@@ -212,10 +213,18 @@ def conclusions_of(
     found = []
     for pool in pools:
         if not any(pool is other for other in together):
-            clauses = conclusion(pool, 100 * margin, [tasks[name] for name in pool.tasks if name in tasks], tasks)
+            clauses = conclusion(pool, 100 * margin, list(_tasks_of(pool, tasks)), tasks)
             first, *rest = clauses
             found.append(clauses if len(pools) == 1 else (f"{short_names([pool.name], tasks)[0]}: {first}", *rest))
     return (*found, _metrics_conclusion(together, tasks)) if together else tuple(found)
+
+
+def _tasks_of(pool: Section, tasks: Mapping[str, Section]) -> Iterator[Section]:
+    """The tasks of a pool; of one that is not named after its only task, that with options."""
+    names = pool.tasks or (pool.name,)
+    yield from [tasks[name] for name in names if name in tasks] or (
+        section for section in tasks.values() if pool.compares_options and section.compares_options
+    )
 
 
 def doubted(
@@ -257,7 +266,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section], names: 
     limit : float
         The largest change that counts as none, in points.
     tasks : sequence of Section
-        Those that it pools.
+        Those that it pools, or the only one.
     names : collection of str
         Of all compared tasks.
 
@@ -268,24 +277,36 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section], names: 
     """
     change = section.estimates["delta_accuracy"]
     if change.value is None:
-        return _metric_conclusion(section)
+        told = _first_metric(section)
+        if told is None:
+            return _metric_conclusion(section)
+        direction = {None: 0, True: 1, False: -1}[told[1].is_better]
+        alpha = ALPHA if direction else ALPHA_OF_DIFFERENCES
+        others = metric_clauses(tasks, names, direction, alpha, told[0])
+        return (*_metric_conclusion(section), *others)
     found = f"{points(change.value, digits_of(change))} points{points_interval(change)}"
     accuracy = "accuracy" if section.accuracy_metric in ("acc", None) else f"accuracy ({section.accuracy_metric})"
     small = section.equivalence_p is not None and section.equivalence_p < ALPHA
     # The interval and the exact test agree but at the border: both must speak for a change.
     moved = change.excludes_zero and section.sign_flip_p is not None and section.sign_flip_p < ALPHA
-    changed = _changed(tasks, ALPHA if moved else ALPHA_OF_TASKS)
-    in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed, len(tasks), names)}"
+    several = tasks if len(tasks) > 1 else ()
+    changed = _changed(several, ALPHA if moved else ALPHA_OF_TASKS)
+    listed = f"(Holm): {_listed(changed, len(tasks), names)}"
+    fell = sum(_change(task) < 0 for task in changed)
+    rose = len(changed) - fell
     if moved:
-        turned = "rose" if change.value > 0 else "fell"
+        turned, other, against = ("rose", "fell", fell) if change.value > 0 else ("fell", "rose", rose)
         within = f", which is within {of_points(limit)}" if small else ""
-        clauses = [f"{accuracy.capitalize()} {turned}: {found}{within}"]
-        if changed:
-            clauses.append(f"beyond chance {in_tasks}{_macro(section)}")
+        but = f", but {other} in {against} of {len(tasks)} tasks" if against else ""
+        clauses = [f"{accuracy.capitalize()} {turned}: {found}{within}{but}"]
         if letters := letters_clause(section):
             clauses.append(letters)
+        if changed:
+            clauses.append(f"beyond chance in {len(changed)} of {len(tasks)} tasks {listed}{_macro(section)}")
     elif changed:
-        clauses = [f"{accuracy.capitalize()} changed {in_tasks}", f"over all questions {found}{_macro(section)}"]
+        ways = [f"{verb} in {count}" for verb, count in (("fell", fell), ("rose", rose)) if count]
+        where = f"{' and '.join(ways)} of {len(tasks)} tasks"
+        clauses = [f"{accuracy.capitalize()} {where} {listed}", f"over all questions {found}{_macro(section)}"]
     elif change.value == 0 and section.flips is not None and not section.flips["harmful"]:
         clauses = [_unchanged(section, accuracy)]
     elif change.ci_low is None:
@@ -307,16 +328,22 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section], names: 
             if needed is not None and needed > section.n:
                 power += f", one of {of_points(limit)} with about {needed:,} questions"
             clauses.append(power)
-    unsure = [task for task in _changed(tasks, ALPHA) if task not in changed]
+    unsure = [task for task in _changed(several, ALPHA) if task not in changed]
     if unsure:
         less = f"less surely, with p (Holm) from {_p_bound(ALPHA_OF_TASKS)} to {_p_bound(ALPHA)}"
         clauses.append(f"{less}: {_listed(unsure, len(tasks), names)}")
     differ = section.heterogeneity_p
     if not changed and differ is not None and differ < (ALPHA if moved else ALPHA_OF_DIFFERENCES):
         clauses.append(f"the tasks change differently ({p_equals(differ)}){_macro(section)}")
+    clauses += filter_clauses(tasks, names)
+    direction = 0 if not moved else 1 if change.value > 0 else -1
+    clauses += metric_clauses(tasks, names, direction, ALPHA if moved else ALPHA_OF_DIFFERENCES)
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
-        clauses.append(f"{100 * same.value:.1f} %{interval(same, 100, 1)} of {same.n:,} questions keep their answer")
+        keep = "keeps its" if same.n == 1 else "keep their"
+        clauses.append(
+            f"{100 * same.value:.1f} %{interval(same, 100, 1)} of {counted(same.n, 'question')} {keep} answer"
+        )
     shift = _shift(section)
     if shift is not None and shift.moved >= _MANY_MOVED:
         clauses.append(_shift_sentence(shift))
@@ -367,8 +394,9 @@ def gold_change(change: Estimate) -> str:
 
 
 def _changed(tasks: Sequence[Section], alpha: float) -> list[Section]:
-    """The tasks that changed beyond chance, corrected for their number, the one that fell most first."""
-    return sorted((task for task in tasks if task.p_holm is not None and task.p_holm < alpha), key=_change)
+    """The tasks that changed beyond chance, corrected for their number: the one that fell most first, then the one that rose most."""
+    found = [task for task in tasks if task.p_holm is not None and task.p_holm < alpha]
+    return sorted(found, key=lambda task: (_change(task) > 0, -abs(_change(task))))
 
 
 def _change(task: Section) -> float:

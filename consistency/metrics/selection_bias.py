@@ -166,7 +166,7 @@ class OptionShift:
     moved : ndarray of float64, shape [k]
         Answers that each option won, less the lost ones.
     covariance : ndarray of float64, shape [k, k]
-        Of `moved`, if each question's move might as well have been the reverse.
+        Of `moved`, if each question's move might as well have been the reverse, or that of each cluster of questions.
 
     Examples
     --------
@@ -180,6 +180,8 @@ class OptionShift:
         self.n = 0
         self.moved = np.zeros(0)
         self.covariance = np.zeros((0, 0))
+        # The sum of the moves of each cluster, whose questions may be in several tasks.
+        self._of_clusters: dict[int, Floats] = {}
 
     @classmethod
     def pooled(cls, parts: Iterable[OptionShift]) -> OptionShift:
@@ -187,6 +189,13 @@ class OptionShift:
         found = cls()
         for part in parts:
             found._add(part)
+            for label, own in part._of_clusters.items():
+                total = own
+                if (other := found._of_clusters.get(label)) is not None:
+                    total = _sum(other, own)
+                    apart = np.outer(_sum(other, 0 * total), _sum(own, 0 * total))
+                    found.covariance = _sum(found.covariance, apart + apart.T)
+                found._of_clusters[label] = total
         return found
 
     def _add(self, other: OptionShift) -> None:
@@ -194,13 +203,29 @@ class OptionShift:
         self.moved = _sum(self.moved, other.moved)
         self.covariance = _sum(self.covariance, other.covariance)
 
-    def add_task(self, before: NDArray[np.float64], after: NDArray[np.float64], gold: NDArray[np.int64]) -> None:
-        """Count the questions of one task; parameters as in `OptionCounts.add_task`, with the options in one order."""
+    def add_task(
+        self,
+        before: NDArray[np.float64],
+        after: NDArray[np.float64],
+        gold: NDArray[np.int64],
+        clusters: Integers | None = None,
+    ) -> None:
+        """Count the questions of one task, with the options in one order.
+
+        Parameters
+        ----------
+        before, after, gold : ndarray
+            As in `OptionCounts.add_task`.
+        clusters : ndarray of int64, shape [n], optional
+            Labels of questions whose answers move together, the same in all tasks.
+        """
         use_before, first = _answered(before, gold)
         use_after, second = _answered(after, gold)
-        self._add_moves(use_before & use_after, first, second, gold, ~np.isnan(before))
+        self._add_moves(use_before & use_after, first, second, gold, ~np.isnan(before), clusters)
 
-    def _add_moves(self, use: Bools, first: Integers, second: Integers, gold: Integers, options: Bools) -> None:
+    def _add_moves(
+        self, use: Bools, first: Integers, second: Integers, gold: Integers, options: Bools, clusters: Integers | None
+    ) -> None:
         if not use.any():
             return
         first, second, gold, options = first[use], second[use], gold[use], options[use]
@@ -210,7 +235,14 @@ class OptionShift:
         each = np.eye(options.shape[1])
         moves = each[second[turned]] - each[first[turned]] - won[:, None] * (is_gold - evenly).mean(axis=0)
         task = OptionShift()
-        task.n, task.moved, task.covariance = len(gold), moves.sum(axis=0), moves.T @ moves
+        task.n, task.moved = len(gold), moves.sum(axis=0)
+        if clusters is not None:
+            labels, place = np.unique(clusters[use][turned], return_inverse=True)
+            sums = np.zeros((len(labels), moves.shape[1]))
+            np.add.at(sums, place, moves)
+            moves = sums
+            self._of_clusters |= dict(zip(labels.tolist(), sums, strict=True))
+        task.covariance = moves.T @ moves
         self._add(task)
 
     @property
@@ -220,7 +252,7 @@ class OptionShift:
 
 
 def count_both(
-    before: Floats, after: Floats, gold: Integers, reordered: Bools
+    before: Floats, after: Floats, gold: Integers, reordered: Bools, clusters: Integers | None = None
 ) -> tuple[OptionCounts, OptionCounts, OptionShift]:
     """The counts of two runs of one task, and the moves between them.
 
@@ -230,6 +262,8 @@ def count_both(
         As in `OptionShift.add_task`.
     reordered : ndarray of bool, shape [n]
         Questions whose options the second run saw in another order: it does not count there.
+    clusters : ndarray of int64, shape [n], optional
+        Labels of questions whose answers move together, the same in all tasks.
 
     Examples
     --------
@@ -247,7 +281,7 @@ def count_both(
     use_after &= ~reordered
     counts[0]._add_answers(use, first, gold, offered)
     counts[1]._add_answers(use_after, second, gold, offered_after)
-    shift._add_moves(use & use_after, first, second, gold, offered)
+    shift._add_moves(use & use_after, first, second, gold, offered, clusters)
     return *counts, shift
 
 
