@@ -394,7 +394,7 @@ def gold_change(change: Estimate) -> str:
 
 
 def _changed(tasks: Sequence[Section], alpha: float) -> list[Section]:
-    """The tasks that changed beyond chance, corrected for their number: the one that fell most first, then the one that rose most."""
+    """The tasks that changed beyond chance, corrected for their number: what fell most first, then what rose most."""
     found = [task for task in tasks if task.p_holm is not None and task.p_holm < alpha]
     return sorted(found, key=lambda task: (_change(task) > 0, -abs(_change(task))))
 

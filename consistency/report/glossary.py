@@ -512,8 +512,8 @@ _TERMS = (
     ),
     Term(
         "filter",
-        "How lm_eval takes the answer out of a generated text: strict-match reads one form alone, flexible-extract any number. The "
-        "first of the task counts, or that of --filter; where others disagree, the text may have changed and not what is known.",
+        "How lm_eval takes the answer out of a generated text: strict-match reads one form alone, flexible-extract any number. "
+        "The first of the task counts, or that of --filter; where others disagree, the form of the texts may have changed alone.",
         ("--filter", "strict-match", "flexible-extract", "by filter", "in place of"),
         _STATISTICS,
     ),
