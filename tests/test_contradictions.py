@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from consistency.comparison.compare import compare
+from consistency.comparison.conditions import check, read_condition
 from consistency.comparison.many.compare import compare_many
+from consistency.errors import InputError
 from consistency.metrics.selection_bias import OptionShift
 from consistency.report.glossary import explain
 from consistency.statistics.selection_bias import shifts
@@ -158,6 +161,37 @@ def test_a_series_without_harm_over_all_tasks_names_the_task_that_is_harmed(tmp_
     first = next(label for label, end in zip(found.by_task["lost"], ends, strict=True) if end is not None and end < 0)
     assert [clause for clause in along if f"lost (first {first})" in clause]
     assert not [clause for clause in along if "kept (" in clause or "won (" in clause]
+
+
+def test_a_condition_on_a_perplexity_is_judged_in_its_own_unit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    words = rng.integers(20, 400, size=80)
+    sums = -words * rng.normal(2.5, 0.3, size=80)
+    sides = {"before": sums, "after": sums - words * rng.normal(0.1, 0.05, size=80)}
+    for folder, values in sides.items():
+        write(tmp_path / folder, "wikitext", {("none", "word_perplexity"): [0.0] * 80})
+        (path,) = (tmp_path / folder).glob("samples_*.jsonl")
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = [row | {"word_perplexity": [x, int(n)]} for row, x, n in zip(rows, values, words, strict=True)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def change(rows: np.ndarray) -> float:
+        before, after = (np.exp(-x[rows].sum() / words[rows].sum()) for x in sides.values())
+        return float(after - before)
+
+    every = np.arange(80)
+    left_out = np.array([change(np.delete(every, row)) for row in every])
+    spread = np.sqrt(79 / 80 * ((left_out - left_out.mean()) ** 2).sum())
+    low, high = change(every) + spread * student.ppf([0.025, 0.975], 79)
+    found = compare(tmp_path / "before", tmp_path / "after")
+    for limit, outcome in ((low - 0.02, "holds"), (low + 0.02, "unclear"), (high + 0.02, "does not hold")):
+        (judged,) = check([read_condition(f"metric word_perplexity change > {limit:.4f}")], found)
+        assert judged.outcome == outcome
+        assert judged.estimate.value == pytest.approx(change(every))
+    (judged,) = check([read_condition("metric Word_Perplexity after > 1 in wikitext")], found)
+    assert judged.estimate.value == pytest.approx(np.exp(-sides["after"].sum() / words.sum()))
+    with pytest.raises(InputError, match="metric word_perplexity change"):
+        check([read_condition("metric rouge change < 0")], found)
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,12 @@ def check(conditions: Sequence[Condition], comparison: Sections) -> list[Check]:
 
 
 def _several(condition: Condition, comparison: Sections) -> list[Section]:
-    """The tasks and groups that "any task" or a pattern names, no group beside its own tasks; none where it names one place."""
+    """The tasks and groups that "any task" or a pattern names, no group beside its own tasks; none where it names one place.
+
+    Of a condition without a place the tasks, where these have the quantity and nothing that pools them has.
+    """
+    if condition.where is None and not any(map(condition.quantity.find, comparison.pools)):
+        return [section for section in comparison.by_task.values() if condition.quantity.find(section) is not None]
     where = condition.where or ""
     if where.lower() in ("any task", "any"):
         return list(comparison.by_task.values())
@@ -343,7 +348,10 @@ def judged(condition: Condition, section: Section, confidence: float = 0.95) -> 
     """
     found = condition.quantity.at(section, confidence)
     if found is None:
-        has = ", ".join(item.name.replace("_", " ") for item in QUANTITIES if item.find(section) is not None)
+        has = ", ".join(
+            [item.name.replace("_", " ") for item in QUANTITIES if item.find(section) is not None]
+            + [f"metric {name} change" for name in section.metrics or ()]
+        )
         raise InputError(
             f"--fail-if {condition.text!r}: {section.name} has no {condition.quantity.name.replace('_', ' ')}",
             expected=f"one of {has}",
