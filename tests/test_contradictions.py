@@ -163,6 +163,22 @@ def test_a_series_without_harm_over_all_tasks_names_the_task_that_is_harmed(tmp_
     assert not [clause for clause in along if "kept (" in clause or "won (" in clause]
 
 
+def test_a_shift_to_the_letter_that_is_mostly_right_is_no_gain_of_knowledge(tmp_path: Path, write_scores) -> None:
+    rng = np.random.default_rng(4)
+    gold = np.where(rng.random(500) < 0.6, 2, rng.integers(4, size=500))
+    scores = rng.normal(size=(500, 4)) + np.eye(4)[gold]
+    runs = {"before": scores, "after": scores + 2 * np.eye(4)[2], "letters": scores + 2 * np.eye(4)[1]}
+    for side, logits in runs.items():
+        logits -= np.logaddexp.reduce(logits, axis=1, keepdims=True)
+        write_scores(tmp_path / side, {"task": logits}, {"task": gold})
+    share = f"C in {100 * (gold == 2).mean():.1f} %"
+    first, second, *_ = compare(tmp_path / "before", tmp_path / "after").conclusions[0]
+    assert "rose" in first
+    assert share in second
+    many = compare_many(tmp_path / "before", {side: tmp_path / side for side in ("after", "letters")})
+    assert [clause for clause in many.conclusions[0] if clause.startswith("after: ") and "uneven" in clause]
+
+
 def test_a_condition_on_a_perplexity_is_judged_in_its_own_unit(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     words = rng.integers(20, 400, size=80)
