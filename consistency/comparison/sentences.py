@@ -36,8 +36,8 @@ NOT_KNOWLEDGE = "what follows says nothing of what the model knows"
 _TOO_FEW = "too few questions for an interval"
 # With fewer clusters an interval is much wider for not knowing how they vary.
 _FEW_CLUSTERS = 30
-# Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number) and of
-# their differences. So at most 5.5 % of the verdicts on two equal runs find anything.
+# Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number), and of
+# their differences and of other metrics. So at most 5.7 % of the verdicts on two equal runs find anything.
 ALPHA = 0.05
 ALPHA_OF_TASKS, ALPHA_OF_DIFFERENCES = 0.005, 0.001
 
