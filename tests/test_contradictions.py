@@ -17,7 +17,7 @@ from consistency.comparison.many.compare import compare_many
 from consistency.errors import InputError
 from consistency.metrics.selection_bias import OptionShift
 from consistency.report.glossary import explain
-from consistency.statistics.selection_bias import shifts
+from consistency.statistics.selection_bias import Shift, shifts
 
 DATE = "2026-01-02T03-04-05.678901"
 
@@ -123,6 +123,34 @@ def test_questions_asked_several_times_move_letters_no_more_surely_than_once() -
     # Taken as independent, the same answers would say far more than they do.
     assert naive.p is not None
     assert naive.p < 0.01 * (alone.p or 0.0)
+
+
+def test_letters_that_were_exchanged_are_named(tmp_path: Path, write_scores) -> None:
+    rng = np.random.default_rng(5)
+    gold = rng.integers(4, size=200)
+    scores = rng.normal(size=(200, 4)) + np.eye(4)[gold]
+    after = np.where(rng.random((200, 1)) < 0.1, rng.normal(size=(200, 4)), scores[:, [1, 0, 3, 2]])
+    # Always B after always A is no exchange: nothing is kept that could be.
+    sides = {
+        "before": scores,
+        "after": after,
+        "always-a": 0 * scores + np.eye(4)[0],
+        "always-b": 0 * scores + np.eye(4)[1],
+    }
+    for side, logits in sides.items():
+        write_scores(tmp_path / side, {"task": logits}, {"task": gold})
+
+    def shift(*names: str) -> Shift:
+        bias = compare(*(tmp_path / name for name in names)).main.selection_bias
+        assert bias is not None
+        return bias.shift
+
+    found = shift("before", "after")
+    assert found.exchanged == {"A": "B", "B": "A", "C": "D", "D": "C"}
+    partner = np.array([1, 0, 3, 2])[scores.argmax(axis=1)]
+    assert found.exchanged_share == pytest.approx((after.argmax(axis=1) == partner).mean())
+    assert shift("always-a", "always-b").exchanged is None
+    assert shift("before", "always-b").exchanged is None
 
 
 def test_where_scores_are_no_numbers_the_change_in_the_others_is_said(tmp_path: Path, write_scores) -> None:

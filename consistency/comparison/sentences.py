@@ -344,6 +344,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section], names: 
         clauses.append(
             f"{100 * same.value:.1f} %{interval(same, 100, 1)} of {counted(same.n, 'question')} {keep} answer"
         )
+    clauses += _exchange_clause(section)
     shift = _shift(section)
     if shift is not None and shift.moved >= _MANY_MOVED:
         clauses.append(_shift_sentence(shift))
@@ -439,6 +440,17 @@ def shift_lines(section: Section) -> Iterator[str]:
     shift = _shift(section)
     if shift is not None and shift.moved < _MANY_MOVED:
         yield _shift_sentence(shift)
+
+
+def _exchange_clause(section: Section) -> Iterator[str]:
+    """Which letters stand for which, where nearly all answers are those of the first run but for that."""
+    shift = None if section.selection_bias is None else section.selection_bias.shift
+    if shift is not None and shift.exchanged is not None and shift.exchanged_share is not None:
+        pairs = ", ".join(f"{one} → {other}" for one, other in shift.exchanged.items() if one != other)
+        yield (
+            f"but {100 * shift.exchanged_share:.1f} % of the answers are the same under other letters ({pairs}), as if options "
+            "or letters had been exchanged"
+        )
 
 
 def _shift(section: Section) -> Shift | None:

@@ -14,6 +14,8 @@ from consistency.support.arrays import Bools, Floats, Integers
 # average (random answers to 60 questions of two options: .05; to 80 of four: .08).
 MIN_BIAS = 0.25
 MIN_QUESTIONS, MIN_QUESTIONS_PER_OPTION = 60, 20
+# Of answers that are the same but for the names of the options.
+_EXCHANGED = 0.8
 
 
 def option_name(option: int) -> str:
@@ -167,6 +169,8 @@ class OptionShift:
         Answers that each option won, less the lost ones.
     covariance : ndarray of float64, shape [k, k]
         Of `moved`, if each question's move might as well have been the reverse, or that of each cluster of questions.
+    turns : ndarray of float64, shape [k, k]
+        Questions by the option that is answered first, and by the one that is answered then.
 
     Examples
     --------
@@ -180,6 +184,7 @@ class OptionShift:
         self.n = 0
         self.moved = np.zeros(0)
         self.covariance = np.zeros((0, 0))
+        self.turns = np.zeros((0, 0))
         # The sum of the moves of each cluster, whose questions may be in several tasks.
         self._of_clusters: dict[int, Floats] = {}
 
@@ -202,6 +207,7 @@ class OptionShift:
         self.n += other.n
         self.moved = _sum(self.moved, other.moved)
         self.covariance = _sum(self.covariance, other.covariance)
+        self.turns = _sum(self.turns, other.turns)
 
     def add_task(
         self,
@@ -236,6 +242,8 @@ class OptionShift:
         moves = each[second[turned]] - each[first[turned]] - won[:, None] * (is_gold - evenly).mean(axis=0)
         task = OptionShift()
         task.n, task.moved = len(gold), moves.sum(axis=0)
+        task.turns = np.zeros(2 * (options.shape[1],))
+        np.add.at(task.turns, (first, second), 1)
         if clusters is not None:
             labels, place = np.unique(clusters[use][turned], return_inverse=True)
             sums = np.zeros((len(labels), moves.shape[1]))
@@ -244,6 +252,32 @@ class OptionShift:
             self._of_clusters |= dict(zip(labels.tolist(), sums, strict=True))
         task.covariance = moves.T @ moves
         self._add(task)
+
+    @property
+    def exchange(self) -> tuple[dict[str, str], float] | None:
+        """Which option stands for which, where nearly all answers are the same but for that, and of what share of them.
+
+        None elsewhere; also where answers to one option alone would look so.
+
+        Examples
+        --------
+        >>> shift, gold = OptionShift(), np.array([0, 1] * 10)
+        >>> shift.add_task(np.eye(2)[gold], np.eye(2)[1 - gold], gold)
+        >>> shift.exchange
+        ({'A': 'B', 'B': 'A'}, 1.0)
+        """
+        if self.n < MIN_QUESTIONS_PER_OPTION:
+            return None
+        share = self.turns / self.n
+        before = np.flatnonzero(share.any(axis=1))
+        after = share[before].argmax(axis=1)
+        by_chance = np.outer(share.sum(axis=1), share.sum(axis=0))
+        alike, expected = (float(each[before, after].sum()) for each in (share, by_chance))
+        is_one_to_one = len(np.unique(after)) == len(after)
+        if not is_one_to_one or (before == after).all() or alike < _EXCHANGED or alike - expected < _EXCHANGED / 2:
+            return None
+        names = (map(option_name, side.tolist()) for side in (before, after))
+        return dict(zip(*names, strict=True)), alike
 
     @property
     def distance(self) -> float:

@@ -76,6 +76,10 @@ class Shift:
         The share of the answers that moved to other options on balance, less what a change of accuracy gives.
     p, p_holm : float or None
         Of no shift; None where no answer moved.
+    exchanged : dict of str to str, or None
+        Which option stands for which, where nearly all answers are the same but for that, as after a shuffle of the letters.
+    exchanged_share : float or None
+        Of what share of the answers that is so.
     """
 
     n: int
@@ -83,6 +87,8 @@ class Shift:
     moved: float
     p: float | None
     p_holm: float | None = None
+    exchanged: dict[str, str] | None = None
+    exchanged_share: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
@@ -189,6 +195,7 @@ def shifts(moves: Sequence[OptionShift]) -> list[Shift]:
             each.distance,
             value,
             adjusted,
+            *(each.exchange or (None, None)),
         )
         for each, value, adjusted in zip(moves, p, _adjusted(p), strict=True)
     ]
