@@ -60,6 +60,20 @@ def test_the_first_line_counts_the_tasks_that_went_the_other_way(tmp_path: Path,
     assert re.findall(r"(\w+) [+-][\d.]+ \[", listed)[:3] == [*down, *up][:3]
 
 
+def test_a_condition_that_passes_names_the_task_behind_the_mean(tmp_path: Path) -> None:
+    # One task falls by 34.5 points, the mean rises.
+    for task, both in {**{f"t{i}": (2, 40) for i in range(4)}, "fallen": (70, 1)}.items():
+        for folder, right in zip(("before", "after"), turned(*both), strict=True):
+            write(tmp_path / folder, task, {("none", "exact_match"): right})
+    found = compare(tmp_path / "before", tmp_path / "after")
+    for limit, tasks in ((10, ("fallen",)), (40, ())):
+        (judged,) = check([read_condition(f"accuracy drop > {limit} points")], found)
+        assert judged.passed
+        assert judged.tasks == tasks
+    (judged,) = check([read_condition("accuracy drop > 10 points in any task")], found)
+    assert judged.failed
+
+
 def test_a_filter_that_disagrees_is_in_the_verdict(tmp_path: Path) -> None:
     strict, flexible = turned(60, 2), turned(4, 1)
     for folder, *columns in zip(("before", "after"), strict, flexible, strict=True):
