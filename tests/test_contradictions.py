@@ -139,6 +139,23 @@ def test_questions_asked_several_times_move_letters_no_more_surely_than_once() -
     assert naive.p < 0.01 * (alone.p or 0.0)
 
 
+def test_two_runs_that_guess_are_said_to(tmp_path: Path, write_probe) -> None:
+    rng = np.random.default_rng(6)
+    counts = rng.integers(2, 6, size=300)
+    gold = rng.integers(counts)
+    documents = [{"question": f"{i}?", "answer": int(answer)} for i, answer in enumerate(gold)]
+    for side, strength in (("before", 0.0), ("after", 0.0), ("knows", 2.0)):
+        scores = [
+            rng.normal(size=count) + strength * np.eye(count)[answer]
+            for count, answer in zip(counts, gold, strict=True)
+        ]
+        write_probe(tmp_path / side, documents, [row.tolist() for row in scores])
+    guesses = f"({100 * (1 / counts).mean():.1f} %)"
+    for after, said in (("after", True), ("knows", False)):
+        found = compare(tmp_path / "before", tmp_path / after)
+        assert bool([clause for clause in found.conclusions[0] if guesses in clause]) == said
+
+
 def test_letters_that_were_exchanged_are_named(tmp_path: Path, write_scores) -> None:
     rng = np.random.default_rng(5)
     gold = rng.integers(4, size=200)

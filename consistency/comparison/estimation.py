@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -133,7 +133,15 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
         )
         if scored.any():
             odd = replace(odd, delta_accuracy=_change_within(scored, before, after, sampling))
-    return replace(section, decompose=decompose, rotations=rotations, odd_scores=odd)
+    return replace(section, decompose=decompose, rotations=rotations, odd_scores=odd, guessing=_guessing(pairs))
+
+
+def _guessing(pairs: Sequence[Pairs]) -> float | None:
+    """The accuracy of guesses, each option of a question being as likely; None where no question has options and an answer."""
+    right = np.concatenate([both.gold.sum(axis=1) for both in pairs])
+    options = np.concatenate([(~np.isnan(both.before.logprobs)).sum(axis=1) for both in pairs])
+    known = (right > 0) & (options > 0)
+    return float((right[known] / options[known]).mean()) if known.any() else None
 
 
 def _change_within(rows: Bools, before: Floats, after: Floats, sampling: Sampling) -> Estimate:

@@ -280,6 +280,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section], names: 
     differ = section.heterogeneity_p
     if not changed and differ is not None and differ < (ALPHA if moved else ALPHA_OF_DIFFERENCES):
         clauses.append(f"the tasks change differently ({p_equals(differ)}){_macro(section)}")
+    clauses += _guess_clause(section)
     clauses += filter_clauses(tasks, names)
     direction = 0 if not moved else 1 if change.value > 0 else -1
     clauses += metric_clauses(tasks, names, direction, ALPHA if moved else ALPHA_OF_DIFFERENCES)
@@ -385,6 +386,13 @@ def shift_lines(section: Section) -> Iterator[str]:
     shift = _shift(section)
     if shift is not None and shift.moved < _MANY_MOVED:
         yield _shift_sentence(shift)
+
+
+def _guess_clause(section: Section) -> Iterator[str]:
+    """That neither run is shown to know anything, where no interval of accuracy lies above guesses."""
+    ends = [section.estimates[f"accuracy_{when}"].ci_low for when in ("before", "after")]
+    if section.guessing is not None and all(low is not None and low <= section.guessing for low in ends):
+        yield f"but neither run is shown to answer better than guesses would ({100 * section.guessing:.1f} %)"
 
 
 def _exchange_clause(section: Section) -> Iterator[str]:
