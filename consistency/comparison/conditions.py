@@ -16,9 +16,12 @@ from consistency.comparison.section import Section, Sections
 from consistency.errors import InputError
 from consistency.statistics.estimates import CAVEATS, Estimate
 from consistency.statistics.hypotheses import holm
+from consistency.support.text import shortened
 
 Mode = Literal["surely", "possibly", "measured"]
 Outcome = Literal["holds", "does not hold", "unclear", "undefined"]
+# Of a sentence: tasks that are named.
+_MOST_TASKS = 3
 
 
 _FORM = (
@@ -91,6 +94,8 @@ class Check:
         "unclear": the limit lies within the interval. "undefined": there is no value, or no interval where one is needed.
     incomplete : bool
         Whether something was not compared that may make it fail.
+    tasks : tuple of str
+        Of a condition without a place that does not fail: the single tasks in which it surely holds.
     """
 
     condition: Condition
@@ -102,6 +107,7 @@ class Check:
     lacking: int = 0
     odd: OddScores | None = None
     incomplete: bool = False
+    tasks: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -138,6 +144,8 @@ class Check:
             if condition.mode == "possibly":
                 return f"FAILED, {text}: the interval reaches beyond the limit"
             text += ": undecided, since the limit lies within the interval"
+        if self.tasks:
+            text += f"; but it holds in {shortened(self.tasks, _MOST_TASKS)}, which 'in any task' judges"
         return f"{'FAILED' if self.failed else 'passed' if self.passed else 'not judged'}, {text}"
 
     def _among(self) -> str:
@@ -222,12 +230,27 @@ def check(conditions: Sequence[Condition], comparison: Sections) -> list[Check]:
         if several:
             found += _among(condition, several, comparison)
         else:
-            found += [judged(condition, section) for section in _sections(condition, comparison)]
+            checks = [judged(condition, section) for section in _sections(condition, comparison)]
+            tasks = () if condition.where or any(item.failed for item in checks) else _holds_in(condition, comparison)
+            found += [replace(item, tasks=tasks) for item in checks]
     return found
 
 
+def _holds_in(condition: Condition, comparison: Sections) -> tuple[str, ...]:
+    """Of several tasks those in which a condition surely holds, by intervals that hold together."""
+    tasks = [section for section in comparison.by_task.values() if condition.quantity.find(section) is not None]
+    if len(tasks) < 2:
+        return ()
+    return tuple(item.section for item in together(condition, tasks, lambda _: "tasks") if item.outcome == "holds")
+
+
 def _several(condition: Condition, comparison: Sections) -> list[Section]:
-    """The tasks and groups that "any task" or a pattern names, no group beside its own tasks; none where it names one place."""
+    """The tasks and groups that "any task" or a pattern names, no group beside its own tasks; none where it names one place.
+
+    Of a condition without a place the tasks, where these have the quantity and nothing that pools them has.
+    """
+    if condition.where is None and not any(map(condition.quantity.find, comparison.pools)):
+        return [section for section in comparison.by_task.values() if condition.quantity.find(section) is not None]
     where = condition.where or ""
     if where.lower() in ("any task", "any"):
         return list(comparison.by_task.values())
@@ -343,7 +366,10 @@ def judged(condition: Condition, section: Section, confidence: float = 0.95) -> 
     """
     found = condition.quantity.at(section, confidence)
     if found is None:
-        has = ", ".join(item.name.replace("_", " ") for item in QUANTITIES if item.find(section) is not None)
+        has = ", ".join(
+            [item.name.replace("_", " ") for item in QUANTITIES if item.find(section) is not None]
+            + [f"metric {name} change" for name in section.metrics or ()]
+        )
         raise InputError(
             f"--fail-if {condition.text!r}: {section.name} has no {condition.quantity.name.replace('_', ' ')}",
             expected=f"one of {has}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -31,12 +31,13 @@ from consistency.logs.scores import Scores
 from consistency.metrics.answers import flips, quantiles
 from consistency.metrics.measures import MEASURE, MEASURES
 from consistency.statistics.calibration import calibration_change
+from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import mcnemar_exact
 from consistency.statistics.means import mean
 from consistency.statistics.paired_shares import change_of_shares
 from consistency.statistics.tails import bounded_means, trimmed_mean
 from consistency.statistics.task_means import mean_of_changes
-from consistency.support.arrays import Floats
+from consistency.support.arrays import Bools, Floats
 from consistency.support.computed import computed
 
 _OF_FLIPS = ("harmful_flips", "beneficial_flips", "wrong_to_wrong_flips")
@@ -123,7 +124,32 @@ def section_of(name: str, named: Mapping[str, MeasuredTask], analysis: Analysis)
     decompose, rotations = partial(decompose_tasks, pairs, sampling.labels), over_rotations(pairs, sampling.labels)
     section = _with_distributions(section, columns, sampling, reaches)
     odd = odd_scores(([both.before.logprobs], [both.after.logprobs]) for both in pairs)
-    return replace(section, decompose=decompose, rotations=rotations, odd_scores=odd)
+    if odd is not None and max(odd.no_numbers.before, odd.no_numbers.after):
+        scored = np.concatenate(
+            [
+                np.isfinite(both.before.logprobs).any(axis=1) & np.isfinite(both.after.logprobs).any(axis=1)
+                for both in pairs
+            ]
+        )
+        if scored.any():
+            odd = replace(odd, delta_accuracy=_change_within(scored, before, after, sampling))
+    return replace(section, decompose=decompose, rotations=rotations, odd_scores=odd, guessing=_guessing(pairs))
+
+
+def _guessing(pairs: Sequence[Pairs]) -> float | None:
+    """The accuracy of guesses, each option of a question being as likely; None where no question has options and an answer."""
+    right = np.concatenate([both.gold.sum(axis=1) for both in pairs])
+    options = np.concatenate([(~np.isnan(both.before.logprobs)).sum(axis=1) for both in pairs])
+    known = (right > 0) & (options > 0)
+    return float((right[known] / options[known]).mean()) if known.any() else None
+
+
+def _change_within(rows: Bools, before: Floats, after: Floats, sampling: Sampling) -> Estimate:
+    """The change of accuracy in some of the questions."""
+    known, among = (before[rows], after[rows]), sampling.within(rows).labels
+    if all(map(are_whole, known)):
+        return change_of_shares(*known, **among)
+    return cut(mean(known[1] - known[0], **among), (-1.0, 1.0))
 
 
 def _with_distributions(
@@ -168,16 +194,12 @@ def readability(pooled: Mapping[str, Floats], sampling: Sampling) -> Readability
         }
         for codes in (before, after)
     ]
-    known = (right_before[both], right_after[both])
-    among = sampling.within(both).labels
-    whole = all(map(are_whole, known))
-    change = change_of_shares(*known, **among) if whole else cut(mean(known[1] - known[0], **among), (-1.0, 1.0))
     return Readability(
         before=counts[0],
         after=counts[1],
         n=len(before),
         both=int(both.sum()),
-        delta_accuracy=change,
+        delta_accuracy=_change_within(both, right_before, right_after, sampling),
         harmful=int(((right_before == 1) & (right_after == 0) & (after > 0)).sum()),
     )
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from consistency.comparison.numbers import points_of
 from consistency.logs.doubts import equal_scores
+from consistency.statistics.estimates import Estimate
 from consistency.support.arrays import Floats
 
 # From this share of the questions on there is no answer to speak of; equal scores of fewer may be chance.
@@ -35,11 +37,14 @@ class OddScores:
         Questions whose scores are NaN or infinite.
     equal : BeforeAfter
         Questions with the same score for all options: the answer is the first one.
+    delta_accuracy : Estimate or None
+        Of two runs, where some scores are no numbers: the change of accuracy in the questions whose scores are numbers in both.
     """
 
     of: int
     no_numbers: BeforeAfter
     equal: BeforeAfter
+    delta_accuracy: Estimate | None = None
 
     @property
     def are_most(self) -> bool:
@@ -64,7 +69,11 @@ class OddScores:
     def _clauses(self) -> Iterator[str]:
         broken, equal = self._counts
         if broken:
-            yield self._sentence(self.no_numbers, "have scores that are no numbers (NaN or infinite)")
+            found = self._sentence(self.no_numbers, "have scores that are no numbers (NaN or infinite)")
+            change = self.delta_accuracy
+            if change is not None and change.value is not None:
+                found += f": in the other {change.n:,} accuracy changes by {points_of(change)} points"
+            yield found
         if self._is_large(equal):
             yield f"{self._sentence(self.equal, 'have equal scores for all options')}: the answer is then the first option"
 
@@ -75,7 +84,9 @@ class OddScores:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
-        return asdict(self)
+        found = asdict(self)
+        del found["delta_accuracy"]
+        return found if self.delta_accuracy is None else found | {"delta_accuracy": self.delta_accuracy.to_dict()}
 
 
 def odd_scores(sides: Iterable[tuple[Sequence[Floats], Sequence[Floats]]]) -> OddScores | None:

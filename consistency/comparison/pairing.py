@@ -350,11 +350,15 @@ def _is_same_right(first: Scores, second: Scores, row: int) -> bool:
 
 def _explain_unpaired(before: Scores, after: Scores, pairs: Integers, left_out: dict[str, list[int]]) -> None:
     rest_before, rest_after = unmatched(before, pairs[:, 0]), unmatched(after, pairs[:, 1])
-    ids_after = set(after.doc_id[rest_after].tolist())
-    changed = set(before.doc_id[rest_before].tolist()) & ids_after
+    row_after = dict(zip(after.doc_id[rest_after].tolist(), rest_after.tolist(), strict=True))
+    changed = set(before.doc_id[rest_before].tolist()) & set(row_after)
     for i in rest_before.tolist():
         doc_id = int(before.doc_id[i])
-        left_out["question changed" if doc_id in changed else ONLY_FIRST].append(doc_id)
+        reason = ONLY_FIRST
+        if doc_id in changed:
+            counts = [len(scores.continuations[row]) for scores, row in ((before, i), (after, row_after[doc_id]))]
+            reason = "question changed" if counts[0] == counts[1] or not all(counts) else "number of options differs"
+        left_out[reason].append(doc_id)
     for j in rest_after.tolist():
         doc_id = int(after.doc_id[j])
         if doc_id not in changed:

@@ -59,10 +59,20 @@ def letters_clause(section: Section) -> str:
     if section.decides_nothing or found is None or not found.lettered or not change:
         return ""
     left, prior = (found.estimates[name] for name in ("calibrated_change", "prior_change"))
-    if prior.value is None or "uneven labels" in prior.warnings or not prior.excludes_zero:
+    if prior.value is None or not prior.excludes_zero or abs(prior.value) < _WORTH_SAYING * abs(change):
         return ""
-    if abs(prior.value) < _WORTH_SAYING * abs(change):
-        return ""
+    if "uneven labels" in prior.warnings:
+        uneven = [
+            (share, label)
+            for each in found.priors
+            if each.is_uneven
+            for share, label in zip(each.gold, each.labels, strict=True)
+        ]
+        share, label = max(uneven, default=(None, ""))
+        which = f": {label} in {percent(share)}" if label else ""
+        return (
+            f"how much of it is letter bias cannot be told, since the right answers are uneven over the letters{which}"
+        )
     # What is left may be shifts of letters that differ from question to question: only rotations tell.
     return f"of it {points_of(prior)} points are due to letter bias, and {points_of(left)} remain without it"
 

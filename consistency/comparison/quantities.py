@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ from consistency.statistics.paired_shares import paired_change, turned
 from consistency.statistics.shares import clopper_pearson, score_interval
 from consistency.statistics.tails import allowing_unseen
 
+# A metric of the harness, by its own name.
+_METRIC = re.compile(r"metric (?P<name>.+) (?P<which>before|after|change)")
 _UNITS = {"percent": "%", "point": "points", "nat": "nats"}
 
 
@@ -160,6 +163,20 @@ def _tie_rate(section: Section) -> Estimate | None:
     return replace(found, ci_low=count.ci_low, ci_high=count.ci_high, method="exact")
 
 
+def _of_metric(metric: str, which: str) -> Callable[[Section], Estimate | None]:
+    wanted = _plain(metric)
+
+    def find(section: Section) -> Estimate | None:
+        found = next((each for name, each in (section.metrics or {}).items() if _plain(name) == wanted), None)
+        return None if found is None else {"before": found.before, "after": found.after, "change": found.delta}[which]
+
+    return find
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.lower().replace("_", " ").split())
+
+
 _FIND = {measure.name: _of_measure(measure) for measure in MEASURES}
 QUANTITIES = (
     *(Quantity(m.name, (m.title.lower(), *m.aliases), m.unit, _FIND[m.name], bounds=m.bounds) for m in MEASURES),
@@ -194,15 +211,28 @@ _NAMES = {name.replace("_", " "): item for item in QUANTITIES for name in (item.
 def quantity_named(text: str) -> Quantity:
     """The quantity of a name, in any case, with spaces or underscores.
 
+    Parameters
+    ----------
+    text : str
+        Of one of `QUANTITIES`, or `metric NAME change`, also `before` and `after`: a metric of the harness in its own unit.
+
     Raises
     ------
     InputError
         If there is none.
+
+    Examples
+    --------
+    >>> quantity_named("metric word_perplexity change").unit
+    ''
     """
-    name = " ".join(text.lower().replace("_", " ").split())
+    name = _plain(text)
+    if metric := _METRIC.fullmatch(name):
+        return Quantity(name, (), "", _of_metric(metric["name"], metric["which"]))
     if name not in _NAMES:
+        known = ", ".join(item.name.replace("_", " ") for item in QUANTITIES)
         raise InputError(
-            f"no measure {name!r}", expected=f"one of {', '.join(item.name.replace('_', ' ') for item in QUANTITIES)}"
+            f"no measure {name!r}", expected=f"metric NAME change, for a metric of the harness, or one of {known}"
         )
     return _NAMES[name]
 

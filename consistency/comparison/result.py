@@ -26,6 +26,7 @@ from consistency.comparison.gaps import (
     warning_dict,
 )
 from consistency.comparison.identical import IdenticalLogprobs
+from consistency.comparison.left_out import dropped_lines, pairing_line, undefined_notes
 from consistency.comparison.numbers import digits_of, points, points_interval
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.part_sentences import part_lines, trimmed_lines
@@ -44,14 +45,11 @@ from consistency.comparison.sentences import (
     Concluded,
     conclusions_of,
     doubted,
-    dropped_lines,
     gold_lines,
     group_lines,
     metric_lines,
-    pairing_line,
     shift_lines,
     told_change,
-    undefined_notes,
 )
 from consistency.comparison.settings import SettingDifference, UnexplainedPrompts, run_notes
 from consistency.comparison.slice_result import Slices

@@ -199,6 +199,8 @@ class Section:
         Of a group: whether each question counts the same in accuracy and its change, or each task.
     odd_scores : OddScores or None
         With options, where the scores of some questions decide nothing.
+    guessing : float or None
+        Of two runs, with options: the accuracy of guesses, each option of a question being as likely.
     rotations : dict of str to Estimate, or None
         Where both runs were asked all rotations of the options: see `over_rotations`.
     decompose : callable or None
@@ -238,6 +240,7 @@ class Section:
     absent: int = 0
     weighting: Weighting | None = None
     odd_scores: OddScores | None = None
+    guessing: float | None = None
     rotations: Mapping[str, Estimate] | None = None
     decompose: Callable[[], Decomposition] | None = field(default=None, compare=False, repr=False)
 

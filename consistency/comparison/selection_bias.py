@@ -33,7 +33,11 @@ class Biases:
             known = np.where(task.pairs.gold.sum(axis=1) == 1, columns["gold"], -1)
             # Reordered questions do not count: their options are in the order of `before`.
             before, after, shift = count_both(
-                columns["probs_before"], columns["probs_after"], known, task.pairs.reordered
+                columns["probs_before"],
+                columns["probs_after"],
+                known,
+                task.pairs.reordered,
+                None if task.clusters is None else task.clusters.labels,
             )
             self.before.append(before)
             self.after.append(after)

@@ -8,14 +8,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from consistency.comparison.changed_most import change_among
+from consistency.comparison.contradictions import filter_clauses, metric_clauses
 from consistency.comparison.names import short_names
 from consistency.comparison.numbers import digits_of, interval, listed_changes, points, points_interval
 from consistency.comparison.odd_scores import OddScores
-from consistency.comparison.pairing import Dropped
 from consistency.comparison.part_sentences import letters_clause
 from consistency.comparison.quantities import quantity_named
 from consistency.comparison.section import MetricChange, Readability, Section
-from consistency.metrics.measures import MEASURE
 from consistency.statistics.estimates import Estimate
 from consistency.statistics.hypotheses import minimum_detectable_effect, no_change
 from consistency.statistics.intervals import at_confidence
@@ -34,63 +33,10 @@ NOT_KNOWLEDGE = "what follows says nothing of what the model knows"
 _TOO_FEW = "too few questions for an interval"
 # With fewer clusters an interval is much wider for not knowing how they vary.
 _FEW_CLUSTERS = 30
-# Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number) and of
-# their differences. So at most 5.5 % of the verdicts on two equal runs find anything.
+# Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number), and of
+# their differences and of other metrics. So at most 5.7 % of the verdicts on two equal runs find anything.
 ALPHA = 0.05
 ALPHA_OF_TASKS, ALPHA_OF_DIFFERENCES = 0.005, 0.001
-
-
-def undefined_notes(section: Section) -> list[str]:
-    """Which measures leave questions out because they have no finite value there: a line for each number of questions."""
-    names: dict[int, list[str]] = {}
-    for name, estimate in section.estimates.items():
-        if estimate.undefined and estimate.n:
-            names.setdefault(estimate.undefined, []).append(MEASURE[name].title)
-    return [
-        f"{shortened(found, _MOST_TASKS)} {'have' if len(found) > 1 else 'has'} no finite value for {count:,} of {section.n:,} "
-        "questions"
-        for count, found in names.items()
-    ]
-
-
-def pairing_line(section: Section) -> list[str]:
-    """A line on unusual pairs; none if every pair is an ordinary one."""
-    pairing = section.pairing
-    special = {
-        "paired by what they ask": pairing.by_content,
-        "identical to others and paired by doc_id": pairing.identical,
-        "with options in another order": pairing.reordered,
-        "with another prompt": pairing.prompts.get("different", 0),
-    }
-    found = ", ".join(f"{count:,} {what}" for what, count in special.items() if count)
-    return [f"{section.name}: of {pairing.paired:,} questions {found}"] if found else []
-
-
-def dropped_lines(by_task: Mapping[str, Section]) -> Iterator[str]:
-    """Why questions were left out, and what reading the logs brought up: each once, with the tasks that it is about."""
-    dropped: dict[str, dict[str, Dropped]] = {}
-    notes: dict[str, list[str]] = {}
-    for name, section in by_task.items():
-        for reason, found in section.pairing.dropped.items():
-            dropped.setdefault(reason, {})[name] = found
-        for note in section.pairing.notes:
-            notes.setdefault(note, []).append(name)
-    yield from (line for reason, tasks in dropped.items() for line in _dropped_for(reason, tasks))
-    yield from (f"{shortened(names, _MOST_TASKS)}, {note}" for note, names in notes.items())
-
-
-def _dropped_for(reason: str, tasks: Mapping[str, Dropped]) -> Iterator[str]:
-    """What was left out for one reason."""
-    if len(tasks) == 1:
-        ((name, found),) = tasks.items()
-        more = ", …" if found.count > len(found.examples) else ""
-        which = f" (doc_id {', '.join(map(str, found.examples))}{more})" if found.examples else ""
-        yield f"left out of {name}: {found.count:,} {reason}{which}"
-        return
-    counts = {found.count for found in tasks.values()}
-    named = [f"{name} {found.count}" for name, found in sorted(tasks.items(), key=lambda item: -item[1].count)]
-    each = f"{counts.pop()} of each" if len(counts) == 1 else shortened(named, _MOST_TASKS)
-    yield f"left out of {len(tasks)} tasks: {sum(found.count for found in tasks.values()):,} {reason} ({each})"
 
 
 def metric_lines(section: Section) -> Iterator[str]:
@@ -211,10 +157,18 @@ def conclusions_of(
     found = []
     for pool in pools:
         if not any(pool is other for other in together):
-            clauses = conclusion(pool, 100 * margin, [tasks[name] for name in pool.tasks if name in tasks], tasks)
+            clauses = conclusion(pool, 100 * margin, list(_tasks_of(pool, tasks)), tasks)
             first, *rest = clauses
             found.append(clauses if len(pools) == 1 else (f"{short_names([pool.name], tasks)[0]}: {first}", *rest))
     return (*found, _metrics_conclusion(together, tasks)) if together else tuple(found)
+
+
+def _tasks_of(pool: Section, tasks: Mapping[str, Section]) -> Iterator[Section]:
+    """The tasks of a pool; of one that is not named after its only task, that with options."""
+    names = pool.tasks or (pool.name,)
+    yield from [tasks[name] for name in names if name in tasks] or (
+        section for section in tasks.values() if pool.compares_options and section.compares_options
+    )
 
 
 def doubted(
@@ -256,7 +210,7 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section], names: 
     limit : float
         The largest change that counts as none, in points.
     tasks : sequence of Section
-        Those that it pools.
+        Those that it pools, or the only one.
     names : collection of str
         Of all compared tasks.
 
@@ -267,24 +221,36 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section], names: 
     """
     change = section.estimates["delta_accuracy"]
     if change.value is None:
-        return _metric_conclusion(section)
+        told = _first_metric(section)
+        if told is None:
+            return _metric_conclusion(section)
+        direction = {None: 0, True: 1, False: -1}[told[1].is_better]
+        alpha = ALPHA if direction else ALPHA_OF_DIFFERENCES
+        others = metric_clauses(tasks, names, direction, alpha, told[0])
+        return (*_metric_conclusion(section), *others)
     found = f"{points(change.value, digits_of(change))} points{points_interval(change)}"
     accuracy = "accuracy" if section.accuracy_metric in ("acc", None) else f"accuracy ({section.accuracy_metric})"
     small = section.equivalence_p is not None and section.equivalence_p < ALPHA
     # The interval and the exact test agree but at the border: both must speak for a change.
     moved = change.excludes_zero and section.sign_flip_p is not None and section.sign_flip_p < ALPHA
-    changed = _changed(tasks, ALPHA if moved else ALPHA_OF_TASKS)
-    in_tasks = f"in {len(changed)} of {len(tasks)} tasks (Holm): {_listed(changed, len(tasks), names)}"
+    several = tasks if len(tasks) > 1 else ()
+    changed = _changed(several, ALPHA if moved else ALPHA_OF_TASKS)
+    listed = f"(Holm): {_listed(changed, len(tasks), names)}"
+    fell = sum(_change(task) < 0 for task in changed)
+    rose = len(changed) - fell
     if moved:
-        turned = "rose" if change.value > 0 else "fell"
+        turned, other, against = ("rose", "fell", fell) if change.value > 0 else ("fell", "rose", rose)
         within = f", which is within {of_points(limit)}" if small else ""
-        clauses = [f"{accuracy.capitalize()} {turned}: {found}{within}"]
-        if changed:
-            clauses.append(f"beyond chance {in_tasks}{_macro(section)}")
+        but = f", but {other} in {against} of {len(tasks)} tasks" if against else ""
+        clauses = [f"{accuracy.capitalize()} {turned}: {found}{within}{but}"]
         if letters := letters_clause(section):
             clauses.append(letters)
+        if changed:
+            clauses.append(f"beyond chance in {len(changed)} of {len(tasks)} tasks {listed}{_macro(section)}")
     elif changed:
-        clauses = [f"{accuracy.capitalize()} changed {in_tasks}", f"over all questions {found}{_macro(section)}"]
+        ways = [f"{verb} in {count}" for verb, count in (("fell", fell), ("rose", rose)) if count]
+        where = f"{' and '.join(ways)} of {len(tasks)} tasks"
+        clauses = [f"{accuracy.capitalize()} {where} {listed}", f"over all questions {found}{_macro(section)}"]
     elif change.value == 0 and section.flips is not None and not section.flips["harmful"]:
         clauses = [_unchanged(section, accuracy)]
     elif change.ci_low is None:
@@ -306,16 +272,24 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section], names: 
             if needed is not None and needed > section.n:
                 power += f", one of {of_points(limit)} with about {needed:,} questions"
             clauses.append(power)
-    unsure = [task for task in _changed(tasks, ALPHA) if task not in changed]
+    unsure = [task for task in _changed(several, ALPHA) if task not in changed]
     if unsure:
         less = f"less surely, with p (Holm) from {_p_bound(ALPHA_OF_TASKS)} to {_p_bound(ALPHA)}"
         clauses.append(f"{less}: {_listed(unsure, len(tasks), names)}")
     differ = section.heterogeneity_p
     if not changed and differ is not None and differ < (ALPHA if moved else ALPHA_OF_DIFFERENCES):
         clauses.append(f"the tasks change differently ({p_equals(differ)}){_macro(section)}")
+    clauses += _guess_clause(section)
+    clauses += filter_clauses(tasks, names)
+    direction = 0 if not moved else 1 if change.value > 0 else -1
+    clauses += metric_clauses(tasks, names, direction, ALPHA if moved else ALPHA_OF_DIFFERENCES)
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
-        clauses.append(f"{100 * same.value:.1f} %{interval(same, 100, 1)} of {same.n:,} questions keep their answer")
+        keep = "keeps its" if same.n == 1 else "keep their"
+        clauses.append(
+            f"{100 * same.value:.1f} %{interval(same, 100, 1)} of {counted(same.n, 'question')} {keep} answer"
+        )
+    clauses += _exchange_clause(section)
     clauses += _shift_sentence(section, lambda share: share >= _MANY_MOVED)
     if section.readability is not None and max(section.readability.shares) >= _READABLE_ENOUGH:
         clauses += readability_clauses(section.readability, with_reasons=False)
@@ -364,8 +338,9 @@ def gold_change(change: Estimate) -> str:
 
 
 def _changed(tasks: Sequence[Section], alpha: float) -> list[Section]:
-    """The tasks that changed beyond chance, corrected for their number, the one that fell most first."""
-    return sorted((task for task in tasks if task.p_holm is not None and task.p_holm < alpha), key=_change)
+    """The tasks that changed beyond chance, corrected for their number: what fell most first, then what rose most."""
+    found = [task for task in tasks if task.p_holm is not None and task.p_holm < alpha]
+    return sorted(found, key=lambda task: (_change(task) > 0, -abs(_change(task))))
 
 
 def _change(task: Section) -> float:
@@ -406,6 +381,24 @@ def _p_bound(p: float) -> str:
 def shift_lines(section: Section) -> Iterator[str]:
     """To which option the answers moved, where they did beyond chance and the verdict does not say so."""
     yield from _shift_sentence(section, lambda share: _WORTH_MOVING <= share < _MANY_MOVED)
+
+
+def _guess_clause(section: Section) -> Iterator[str]:
+    """That neither run is shown to know anything, where no interval of accuracy lies above guesses."""
+    ends = [section.estimates[f"accuracy_{when}"].ci_low for when in ("before", "after")]
+    if section.guessing is not None and all(low is not None and low <= section.guessing for low in ends):
+        yield f"but neither run is shown to answer better than guesses would ({100 * section.guessing:.1f} %)"
+
+
+def _exchange_clause(section: Section) -> Iterator[str]:
+    """Which letters stand for which, where nearly all answers are those of the first run but for that."""
+    shift = None if section.selection_bias is None else section.selection_bias.shift
+    if shift is not None and shift.exchanged is not None and shift.exchanged_share is not None:
+        pairs = ", ".join(f"{one} → {other}" for one, other in shift.exchanged.items() if one != other)
+        yield (
+            f"but {100 * shift.exchanged_share:.1f} % of the answers are the same under other letters ({pairs}), as if options "
+            "or letters had been exchanged"
+        )
 
 
 def _shift_sentence(section: Section, worth: Callable[[float], bool]) -> Iterator[str]:

@@ -14,6 +14,8 @@ from consistency.support.arrays import Bools, Floats, Integers
 # average (random answers to 60 questions of two options: .05; to 80 of four: .08).
 MIN_BIAS = 0.25
 MIN_QUESTIONS, MIN_QUESTIONS_PER_OPTION = 60, 20
+# Of answers that are the same but for the names of the options.
+_EXCHANGED = 0.8
 
 
 def option_name(option: int) -> str:
@@ -170,8 +172,10 @@ class OptionShift:
     moved : ndarray of float64, shape [k]
         Answers that each option won, less the lost ones.
     squares : ndarray of float64, shape [k, k]
-        Sum of the squares of each question's move, as outer products: the covariance of `moved` if each question's move might
-        as well have been the reverse.
+        Sum of the squares of each question's move, or of the sum of those of each cluster of questions, as outer products: the
+        covariance of `moved` if each might as well have been the reverse.
+    turns : ndarray of float64, shape [k, k]
+        Questions by the option that is answered first, and by the one that is answered then.
 
     Examples
     --------
@@ -185,6 +189,9 @@ class OptionShift:
         self.n = 0
         self.moved = np.zeros(0)
         self.squares = np.zeros((0, 0))
+        self.turns = np.zeros((0, 0))
+        # The sum of the moves of each cluster, whose questions may be in several tasks.
+        self._of_clusters: dict[int, Floats] = {}
 
     @classmethod
     def pooled(cls, parts: Iterable[OptionShift]) -> OptionShift:
@@ -192,20 +199,44 @@ class OptionShift:
         found = cls()
         for part in parts:
             found._add(part)
+            for label, own in part._of_clusters.items():
+                total = own
+                if (other := found._of_clusters.get(label)) is not None:
+                    total = _sum(other, own)
+                    apart = np.outer(_sum(other, 0 * total), _sum(own, 0 * total))
+                    found.squares = _sum(found.squares, apart + apart.T)
+                found._of_clusters[label] = total
         return found
 
     def _add(self, other: OptionShift) -> None:
         self.n += other.n
         self.moved = _sum(self.moved, other.moved)
         self.squares = _sum(self.squares, other.squares)
+        self.turns = _sum(self.turns, other.turns)
 
-    def add_task(self, before: NDArray[np.float64], after: NDArray[np.float64], gold: NDArray[np.int64]) -> None:
-        """Count the questions of one task; parameters as in `OptionCounts.add_task`, with the options in one order."""
+    def add_task(
+        self,
+        before: NDArray[np.float64],
+        after: NDArray[np.float64],
+        gold: NDArray[np.int64],
+        clusters: Integers | None = None,
+    ) -> None:
+        """Count the questions of one task, with the options in one order.
+
+        Parameters
+        ----------
+        before, after, gold : ndarray
+            As in `OptionCounts.add_task`.
+        clusters : ndarray of int64, shape [n], optional
+            Labels of questions whose answers move together, the same in all tasks.
+        """
         use_before, first = _answered(before, gold)
         use_after, second = _answered(after, gold)
-        self._add_moves(use_before & use_after, first, second, gold, ~np.isnan(before))
+        self._add_moves(use_before & use_after, first, second, gold, ~np.isnan(before), clusters)
 
-    def _add_moves(self, use: Bools, first: Integers, second: Integers, gold: Integers, options: Bools) -> None:
+    def _add_moves(
+        self, use: Bools, first: Integers, second: Integers, gold: Integers, options: Bools, clusters: Integers | None
+    ) -> None:
         if not use.any():
             return
         first, second, gold, options = first[use], second[use], gold[use], options[use]
@@ -215,12 +246,52 @@ class OptionShift:
         each = np.eye(options.shape[1])
         moves = each[second[turned]] - each[first[turned]] - won[:, None] * (is_gold - evenly).mean(axis=0)
         task = OptionShift()
-        task.n, task.moved, task.squares = len(gold), moves.sum(axis=0), moves.T @ moves
+        task.n, task.moved = len(gold), moves.sum(axis=0)
+        task.turns = np.zeros(2 * (options.shape[1],))
+        np.add.at(task.turns, (first, second), 1)
+        if clusters is not None:
+            labels, place = np.unique(clusters[use][turned], return_inverse=True)
+            sums = np.zeros((len(labels), moves.shape[1]))
+            np.add.at(sums, place, moves)
+            moves = sums
+            self._of_clusters |= dict(zip(labels.tolist(), sums, strict=True))
+        task.squares = moves.T @ moves
         self._add(task)
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether the moves are those of clusters of questions."""
+        return bool(self._of_clusters)
+
+    @property
+    def exchange(self) -> tuple[dict[str, str], float] | None:
+        """Which option stands for which, where nearly all answers are the same but for that, and of what share of them.
+
+        None elsewhere; also where answers to one option alone would look so.
+
+        Examples
+        --------
+        >>> shift, gold = OptionShift(), np.array([0, 1] * 10)
+        >>> shift.add_task(np.eye(2)[gold], np.eye(2)[1 - gold], gold)
+        >>> shift.exchange
+        ({'A': 'B', 'B': 'A'}, 1.0)
+        """
+        if self.n < MIN_QUESTIONS_PER_OPTION:
+            return None
+        share = self.turns / self.n
+        before = np.flatnonzero(share.any(axis=1))
+        after = share[before].argmax(axis=1)
+        by_chance = np.outer(share.sum(axis=1), share.sum(axis=0))
+        alike, expected = (float(each[before, after].sum()) for each in (share, by_chance))
+        is_one_to_one = len(np.unique(after)) == len(after)
+        if not is_one_to_one or (before == after).all() or alike < _EXCHANGED or alike - expected < _EXCHANGED / 2:
+            return None
+        names = (map(option_name, side.tolist()) for side in (before, after))
+        return dict(zip(*names, strict=True)), alike
 
 
 def count_both(
-    before: Floats, after: Floats, gold: Integers, reordered: Bools
+    before: Floats, after: Floats, gold: Integers, reordered: Bools, clusters: Integers | None = None
 ) -> tuple[OptionCounts, OptionCounts, OptionShift]:
     """The counts of two runs of one task, and the moves between them.
 
@@ -230,6 +301,8 @@ def count_both(
         As in `OptionShift.add_task`.
     reordered : ndarray of bool, shape [n]
         Questions whose options the second run saw in another order: it does not count there.
+    clusters : ndarray of int64, shape [n], optional
+        Labels of questions whose answers move together, the same in all tasks.
 
     Examples
     --------
@@ -247,7 +320,7 @@ def count_both(
     use_after &= ~reordered
     counts[0]._add_answers(use, first, gold, offered)
     counts[1]._add_answers(use_after, second, gold, offered_after)
-    shift._add_moves(use & use_after, first, second, gold, offered)
+    shift._add_moves(use & use_after, first, second, gold, offered, clusters)
     return *counts, shift
 
 

@@ -20,6 +20,9 @@ _TESTS, _STATISTICS, _GATE = "docs/methods.md#flips", "docs/statistics.md", "doc
 _PARTS = "docs/methods.md#letter-bias-and-sharpness"
 _MANY = "docs/statistics.md#many-runs"
 _MOST_NEAR = 5
+# Of a term: fewer characters are no part that tells which.
+_SHORTEST_PART = 4
+_AS_SPACES = str.maketrans(dict.fromkeys("_-–−", " "))
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ _TERMS = (
     Term(
         "harmful flips",
         "Answers that were right before and are wrong after, as a share of all questions.",
-        ("right to wrong",),
+        ("right to wrong", "harmful"),
         _MEASURES,
     ),
     Term(
@@ -183,7 +186,7 @@ _TERMS = (
         "sign-flip test",
         "A test that asks how large the change would be if each difference had either sign by chance; of whole tasks where these "
         "are what was sampled.",
-        ("sign_flip_p", "permutation test"),
+        ("sign_flip_p", "permutation test", "sign flips"),
         _TESTS,
     ),
     Term(
@@ -300,6 +303,13 @@ _TERMS = (
         "score interval",
         "The changes of accuracy that the answers that turned do not contradict (Tango 1998).",
         ("Tango",),
+        _INTERVALS,
+    ),
+    Term(
+        "Gaffke's bound",
+        "An interval and a p for a mean of which few questions may hold much: it allows for values that were not seen, up to the "
+        "largest possible one (Gaffke 2005).",
+        ("Gaffke",),
         _INTERVALS,
     ),
     Term(
@@ -501,6 +511,33 @@ _TERMS = (
         _GATE,
     ),
     Term(
+        "filter",
+        "How lm_eval takes the answer out of a generated text: strict-match reads one form alone, flexible-extract any number. "
+        "The first of the task counts, or that of --filter; where others disagree, the form of the texts may have changed alone.",
+        ("--filter", "strict-match", "flexible-extract", "by filter", "in place of"),
+        _STATISTICS,
+    ),
+    Term(
+        "at the floor",
+        "No answer is right, before or after. Such a task cannot show a loss, nor that there is none.",
+        ("floor",),
+        _STATISTICS,
+    ),
+    Term(
+        "bit-identical",
+        "Two runs gave the same log-probabilities to the last bit, which different models do not: most often a stale cache, or "
+        "one model under two names.",
+        ("identical log-probabilities",),
+        _STATISTICS,
+    ),
+    Term(
+        "prompts differ",
+        "The two runs were asked in other words: with other few-shot examples, another chat template or another version of the "
+        "task. What changed may be this, and not the model.",
+        ("the prompts differ", "prompts", "few-shot", "chat template", "settings"),
+        "docs/methods.md#settings",
+    ),
+    Term(
         "keep their answer", "Questions to which both runs give the same answer, right or wrong.", (), _MEASURES
     ),
     Term(
@@ -587,6 +624,14 @@ def explain(word: str) -> Term:
     names, wanted = _names(), _plain(word)
     if wanted in names:
         return names[wanted]
+    # A part of one term alone, such as its beginning, is that term.
+    holders = {
+        names[name].name: names[name]
+        for name in names
+        if len(wanted) >= _SHORTEST_PART and f" {wanted} " in f" {name} "
+    }
+    if len(holders) == 1:
+        return next(iter(holders.values()))
     near = difflib.get_close_matches(wanted, names, _MOST_NEAR, 0.6)
     within = [name for name in names if wanted and wanted in name.split()]
     found = list(dict.fromkeys(names[name].name for name in [*within, *near]))[:_MOST_NEAR]
@@ -618,7 +663,7 @@ def _names() -> dict[str, Term]:
 
 def _plain(word: str) -> str:
     """A word as terms are found by."""
-    text = word.lower().replace("_", " ").replace("-", " ").replace("–", " ").replace("’", "'")
+    text = word.lower().replace("’", "'").translate(_AS_SPACES).strip().removeprefix("in the ").removeprefix("the ")
     for unit in ("(nats)", "(points)", "(%)"):
         text = text.removesuffix(unit)
     return " ".join(text.split())

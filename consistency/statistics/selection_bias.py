@@ -13,7 +13,7 @@ change of accuracy moves towards uneven gold letters; with even ones it is their
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,10 @@ class Shift:
         Of no shift; None where no answer moved.
     moved_estimate : Estimate or None
         `moved` with an interval of that of all such questions, from which chance is taken out; None in earlier reports.
+    exchanged : dict of str to str, or None
+        Which option stands for which, where nearly all answers are the same but for that, as after a shuffle of the letters.
+    exchanged_share : float or None
+        Of what share of the answers that is so.
     """
 
     n: int
@@ -90,6 +94,8 @@ class Shift:
     p: float | None
     p_holm: float | None = None
     moved_estimate: Estimate | None = None
+    exchanged: dict[str, str] | None = None
+    exchanged_share: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, for JSON."""
@@ -203,7 +209,10 @@ def shifts(moves: Sequence[OptionShift]) -> list[Shift]:
     """
     sums, squares = [each.moved for each in moves], [each.squares for each in moves]
     p = _of_no_shift(sums, squares)
-    moved = absolute_means(sums, squares, [each.n for each in moves])
+    moved = [
+        replace(found, unit="question cluster") if each.is_clustered else found
+        for each, found in zip(moves, absolute_means(sums, squares, [each.n for each in moves]), strict=True)
+    ]
     return [
         Shift(
             each.n,
@@ -212,6 +221,7 @@ def shifts(moves: Sequence[OptionShift]) -> list[Shift]:
             value,
             adjusted,
             share,
+            *(each.exchange or (None, None)),
         )
         for each, total, share, value, adjusted in zip(moves, sums, moved, p, _adjusted(p), strict=True)
     ]

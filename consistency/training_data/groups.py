@@ -139,7 +139,13 @@ def build_group(
     wrong = beliefs.labelled("misbelieved")
     count = len(wrong) if size is None else size
     if count < 1:
-        raise InputError(f"no answer in {domain} is confidently wrong: there is nothing to intervene on")
+        known, unsure = (len(beliefs.labelled(label)) for label in ("known", "unsure"))
+        raise InputError(
+            f"no answer in {domain} is confidently wrong: there is nothing to intervene on; of {len(beliefs):,} answers "
+            f"{known:,} are confidently right and {unsure:,} unsure",
+            expected=f"answers with a probability above {beliefs.threshold:g} among the options",
+            do="probe a larger pool, or a model that knows more of it",
+        )
     explained: list[int] = []
     if name not in (*SAMPLED, "general_only") or left_out or (explanations is not None and explanations.checked):
         explained = asked_rows(name, domain, beliefs, explanations, seed=seed, size=size, left_out=left_out)
@@ -296,7 +302,7 @@ def _some(beliefs: Beliefs, rows: list[int], count: int, purpose: str, name: str
         raise InputError(
             f"{len(rows)} {kind}",
             expected=f"{count} for the group {name}",
-            do="probe a larger pool, or choose a smaller size",
+            do="probe a larger pool, or choose a smaller size" + (f": at most {len(rows)}" if rows else ""),
         )
     if len(rows) == count:
         return rows

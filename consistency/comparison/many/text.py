@@ -179,19 +179,51 @@ def _along(found: ManyChanges) -> tuple[str, ...]:
     first_of_line, last_of_line = series.ends
     change = f"{points(trend.change.value, digits_of(trend.change))} points {ends(trend.change)}"
     slope = f"from {first_of_line} to {last_of_line}, by a straight line: {change}, {p_equals(trend.p)}"
+    tasks = found.members[found.main]
+    together = (
+        ""
+        if len(found.by_task) == 1
+        else f" in {tasks[0]}"
+        if len(tasks) == 1
+        else f" in the {len(tasks)} tasks together"
+    )
+    elsewhere = [f"{'but' if trend.first_harmful is None else 'and'} {text}" for text in _harmed_elsewhere(found)]
     if trend.first_harmful is None:
         margin = margin_of(found)
         kept = sum(
             (low := found.overall[label].simultaneous.ci_low) is not None and low > -found.margin for label in labels
         )
         where = "none" if not kept else "all of them" if kept == len(labels) else f"{kept}"
-        return f"No position {along} is shown to be harmful", f"a loss of {margin} is excluded at {where}", slope
+        none = f"No position {along} is shown to be harmful{together}"
+        return none, *elsewhere, f"a loss of {margin} is excluded at {where}", slope
     first = found.overall[trend.first_harmful].simultaneous
     later = labels[labels.index(trend.first_harmful) + 1 :]
     still = sum(found.overall[label].direction < 0 for label in later)
     after = [_after(still, len(later))] if later else []
     there = f"there {points(first.value, digits_of(first))} points {ends(first)}"
-    return f"First harmful position {along}: {trend.first_harmful}", *after, there, slope
+    return f"First harmful position{together} {along}: {trend.first_harmful}", *after, there, *elsewhere, slope
+
+
+def _harmed_elsewhere(found: ManyChanges) -> Iterator[str]:
+    """In which single tasks, and in which other pools, a position is harmful, and which is the first; nothing where none is."""
+    series = found.series
+    assert series is not None
+    if len(found.by_task) == 1:
+        return
+    # A pool of one task is that task.
+    alone = {names[0] for name, names in found.members.items() if len(names) == 1 and name in found.pools}
+    order = list(series.positions)
+    harmed = sorted(
+        (order.index(trend.first_harmful), name)
+        for name, trend in series.trends.items()
+        if trend.first_harmful is not None and name != found.main and name not in alone
+    )
+    shown = harmed[:_NAMED_CHANGES]
+    names = short_names([name for _, name in shown], found.by_task)
+    named = ", ".join(f"{name} (first {order[first]})" for name, (first, _) in zip(names, shown, strict=True))
+    more = len(harmed) - len(shown)
+    if named:
+        yield f"surely harmful in {named}" + (f" and {counted(more, 'more task')}" if more else "")
 
 
 def _after(harmful: int, of: int) -> str:

@@ -230,6 +230,6 @@ def unsure_task(tasks: Sequence[Section]) -> Iterator[tuple[str, ...]]:
         (name,) = short_names([section.name], [item.name for item in tasks])
         corrected = f"not sure after correction for {counted(len(tested), 'task')} ({p_equals(p)}, Holm)"
         yield (
-            f"The largest change of a single task is that of {name}: {points_of(change)} points",
+            f"The largest change of a single task whose own interval excludes 0 is that of {name}: {points_of(change)} points",
             corrected,
         )

@@ -234,4 +234,4 @@ def _other_scopes(claims: Sequence[Claim]) -> str:
         if scope != first and states:
             seen, reversed_ = states.count("seen"), states.count("reversed")
             texts.append(f"{scope.upper()} {seen} of {len(states)}" + (f", {reversed_} reversed" if reversed_ else ""))
-    return f"Elsewhere, in the direction that the paper found: {'; '.join(texts)}." if texts else ""
+    return f"Elsewhere, beyond chance and in the direction that the paper found: {'; '.join(texts)}." if texts else ""

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from consistency.comparison.checked import NO_CONDITIONS, Checked
 from consistency.comparison.decision import Outcome, PolicyOutcome
+from consistency.comparison.left_out import dropped_lines
 from consistency.comparison.noise import NoiseComparison
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import MCNEMAR, Section
-from consistency.comparison.sentences import accuracy_name, dropped_lines
+from consistency.comparison.sentences import accuracy_name
 from consistency.logs.run_config import model_name
 from consistency.metrics.measures import HEADLINE, MEASURE
 from consistency.report.content import Table

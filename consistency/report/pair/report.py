@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from consistency.comparison.gaps import UnpairedQuestions
 from consistency.comparison.items import LargeItems
+from consistency.comparison.left_out import undefined_notes
 from consistency.comparison.noise import NoiseComparison
 from consistency.comparison.over_rotations import rotation_lines
 from consistency.comparison.pairing import PairingReport
 from consistency.comparison.part_sentences import part_lines
 from consistency.comparison.result import Comparison
 from consistency.comparison.section import NO_OPTIONS
-from consistency.comparison.sentences import accuracy_name, ended, gold_lines, shift_lines, undefined_notes
+from consistency.comparison.sentences import accuracy_name, ended, gold_lines, shift_lines
 from consistency.logs.run_config import model_name
 from consistency.report import questions
 from consistency.report.citations import bibtex

@@ -1,0 +1,105 @@
+"""What the logs hold against the first words of a verdict: other filters and other metrics of the same answers, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+
+from consistency.comparison.names import short_names
+from consistency.comparison.numbers import points_of
+from consistency.comparison.section import MetricChange, Section
+from consistency.statistics.estimates import Estimate
+from consistency.statistics.intervals import at_confidence
+from consistency.support.text import counted, decimal
+
+# Of a verdict: clauses of one kind.
+_MOST = 2
+
+
+def filter_clauses(tasks: Sequence[Section], names: Collection[str]) -> Iterator[str]:
+    """Of tasks whose filters disagree on the change of accuracy, what another filter gives; each a clause.
+
+    Filters disagree if each change lies outside the interval of the other.
+
+    Parameters
+    ----------
+    tasks : sequence of Section
+    names : collection of str
+        Of all compared tasks.
+    """
+    found = [
+        (task, name, other)
+        for task in tasks
+        for name, other in _of_other_filters(task)
+        if _are_apart(task.estimates["delta_accuracy"], other)
+    ]
+    for task, name, change in found[:_MOST]:
+        of = "" if len(tasks) == 1 else f"{short_names([task.name], names)[0]}: "
+        yield f"but {of}by filter {name} in place of {task.filter} the change is {points_of(change)} points"
+    if (more := len(found) - _MOST) > 0:
+        yield f"but filters disagree in {counted(more, 'more case')}"
+
+
+def metric_clauses(
+    tasks: Sequence[Section], names: Collection[str], direction: int, alpha: float, told: str | None = None
+) -> Iterator[str]:
+    """Of which tasks another metric surely changed, and not as the verdict says; each a clause.
+
+    Parameters
+    ----------
+    tasks : sequence of Section
+    names : collection of str
+        Of all compared tasks.
+    direction : {-1, 0, 1}
+        What the verdict says: for the worse, no change, for the better.
+    alpha : float
+        The error that all metrics of all tasks share evenly (Bonferroni).
+    told : str, optional
+        The metric that the verdict is about, of tasks without accuracy.
+    """
+    others = [
+        (task, name, metric)
+        for task in tasks
+        for name, metric in (task.metrics or {}).items()
+        if name not in (task.accuracy_metric, told)
+    ]
+    each = 1 - alpha / max(len(others), 1)
+    found = [
+        (task, name, better, metric)
+        for task, name, metric in others
+        if (better := replace(metric, delta=at_confidence(metric.delta, each)).is_better) is not None
+        and (direction == 0 or better != (direction > 0))
+    ]
+    # What is worse matters first.
+    found.sort(key=lambda item: item[2])
+    for task, name, better, metric in found[:_MOST]:
+        of = "" if len(tasks) == 1 else f" in {short_names([task.name], names)[0]}"
+        yield f"but {name} is {'better' if better else 'worse'}{of}: {_ends(metric)}"
+    if (more := len(found) - _MOST) > 0:
+        yield f"but so it is with {counted(more, 'more metric')}"
+
+
+def _of_other_filters(task: Section) -> Iterator[tuple[str, Estimate]]:
+    """The change of the metric that says which answers are right, by each filter that does not count."""
+    for name, other in task.other_filters.items():
+        metric = (other.metrics or {}).get(task.accuracy_metric or "")
+        if metric is not None and metric.aggregation == "mean":
+            yield name, metric.delta
+
+
+def _are_apart(one: Estimate, other: Estimate) -> bool:
+    """Whether each value lies outside the interval of the other."""
+    return _is_outside(one.value, other) and _is_outside(other.value, one)
+
+
+def _is_outside(value: float | None, found: Estimate) -> bool:
+    low, high = found.ci_low, found.ci_high
+    return value is not None and low is not None and high is not None and not low <= value <= high
+
+
+def _ends(metric: MetricChange) -> str:
+    """A metric before and after, and its change with the interval of 95 %."""
+    before, after = (decimal(end.value or 0.0, 4) for end in (metric.before, metric.after))
+    delta = metric.delta
+    change, *ends = (decimal(x or 0.0, 4, "+") for x in (delta.value, delta.ci_low, delta.ci_high))
+    return f"{before} → {after} (change {change} [{', '.join(ends)}])"
