@@ -16,22 +16,25 @@ from consistency.support.text import counted, decimal
 _MOST = 2
 
 
-def filter_clauses(tasks: Sequence[Section], names: Collection[str]) -> Iterator[str]:
+def filter_clauses(tasks: Sequence[Section], names: Collection[str], alpha: float) -> Iterator[str]:
     """Of tasks whose filters disagree on the change of accuracy, what another filter gives; each a clause.
 
-    Filters disagree if each change lies outside the interval of the other.
+    Filters disagree if the intervals of their changes have no value in common.
 
     Parameters
     ----------
     tasks : sequence of Section
     names : collection of str
         Of all compared tasks.
+    alpha : float
+        The error that the intervals of all filters of all tasks share evenly (Bonferroni), whatever filters have in common.
     """
+    others = [(task, name, other) for task in tasks for name, other in _of_other_filters(task)]
+    each = 1 - alpha / max(2 * len(others), 1)
     found = [
         (task, name, other)
-        for task in tasks
-        for name, other in _of_other_filters(task)
-        if _are_apart(task.estimates["delta_accuracy"], other)
+        for task, name, other in others
+        if _are_apart(at_confidence(task.estimates["delta_accuracy"], each), at_confidence(other, each))
     ]
     for task, name, change in found[:_MOST]:
         of = "" if len(tasks) == 1 else f"{short_names([task.name], names)[0]}: "
@@ -88,13 +91,10 @@ def _of_other_filters(task: Section) -> Iterator[tuple[str, Estimate]]:
 
 
 def _are_apart(one: Estimate, other: Estimate) -> bool:
-    """Whether each value lies outside the interval of the other."""
-    return _is_outside(one.value, other) and _is_outside(other.value, one)
-
-
-def _is_outside(value: float | None, found: Estimate) -> bool:
-    low, high = found.ci_low, found.ci_high
-    return value is not None and low is not None and high is not None and not low <= value <= high
+    """Whether two intervals have no value in common."""
+    if one.ci_low is None or one.ci_high is None or other.ci_low is None or other.ci_high is None:
+        return False
+    return one.ci_high < other.ci_low or other.ci_high < one.ci_low
 
 
 def _ends(metric: MetricChange) -> str:

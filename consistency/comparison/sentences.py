@@ -34,7 +34,7 @@ _TOO_FEW = "too few questions for an interval"
 # With fewer clusters an interval is much wider for not knowing how they vary.
 _FEW_CLUSTERS = 30
 # Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number), and of
-# their differences and of other metrics. So at most 5.7 % of the verdicts on two equal runs find anything.
+# their differences, other filters and other metrics. So at most 5.9 % of the verdicts on two equal runs find anything.
 ALPHA = 0.05
 ALPHA_OF_TASKS, ALPHA_OF_DIFFERENCES = 0.005, 0.001
 
@@ -280,9 +280,10 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section], names: 
     if not changed and differ is not None and differ < (ALPHA if moved else ALPHA_OF_DIFFERENCES):
         clauses.append(f"the tasks change differently ({p_equals(differ)}){_macro(section)}")
     clauses += _guess_clause(section)
-    clauses += filter_clauses(tasks, names)
     direction = 0 if not moved else 1 if change.value > 0 else -1
-    clauses += metric_clauses(tasks, names, direction, ALPHA if moved else ALPHA_OF_DIFFERENCES)
+    alpha = ALPHA if moved else ALPHA_OF_DIFFERENCES
+    clauses += filter_clauses(tasks, names, alpha)
+    clauses += metric_clauses(tasks, names, direction, alpha)
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
         keep = "keeps its" if same.n == 1 else "keep their"
