@@ -357,7 +357,7 @@ def _explain_unpaired(before: Scores, after: Scores, pairs: Integers, left_out: 
         reason = ONLY_FIRST
         if doc_id in changed:
             counts = [len(scores.continuations[row]) for scores, row in ((before, i), (after, row_after[doc_id]))]
-            reason = "question changed" if counts[0] == counts[1] or not all(counts) else "number of options differs"
+            reason = "question changed" if counts[0] == counts[1] or not all(counts) else "with another number of options"
         left_out[reason].append(doc_id)
     for j in rest_after.tolist():
         doc_id = int(after.doc_id[j])
