@@ -116,6 +116,16 @@ def test_a_metric_that_went_the_other_way_is_in_the_verdict(tmp_path: Path, writ
     )
 
 
+def test_a_metric_that_falls_with_accuracy_in_a_task_contradicts_nothing(tmp_path: Path) -> None:
+    """One of six tasks falls, which the verdict says of it alone: its F1 falls, too."""
+    for task, both in {**{f"t{i}": (9, 12) for i in range(5)}, "lost": (60, 2)}.items():
+        for folder, right in zip(("before", "after"), turned(*both), strict=True):
+            write(tmp_path / folder, task, {("none", "exact_match"): right, ("none", "f1"): [x / 2 for x in right]})
+    found = compare(tmp_path / "before", tmp_path / "after")
+    assert found.by_task["lost"].metrics["f1"].is_better is False
+    assert not [clause for clause in found.conclusions[0] if clause.startswith("but f1")]
+
+
 def test_questions_asked_several_times_move_letters_no_more_surely_than_once() -> None:
     rng = np.random.default_rng(1)
     gold, first = rng.integers(4, size=(2, 60))
@@ -130,10 +140,14 @@ def test_questions_asked_several_times_move_letters_no_more_surely_than_once() -
     once = task(names, None)
     again = task(np.repeat(names, 5), np.repeat(names, 5))
     in_tasks = OptionShift.pooled([task(names, names) for _ in range(3)])
-    (alone, repeated, pooled, naive) = shifts([once, again, in_tasks, task(np.repeat(names, 5), None)])
-    assert repeated.p == pytest.approx(alone.p)
-    assert pooled.p == pytest.approx(alone.p)
-    assert repeated.moved == pytest.approx(alone.moved)
+    twice = task(names, names)
+    twice.add_task(np.eye(4)[first], np.eye(4)[second], gold, names)
+    (alone, *others, naive) = shifts([once, again, in_tasks, twice, task(np.repeat(names, 5), None)])
+    for found in others:
+        assert found.p == pytest.approx(alone.p)
+        assert found.moved == pytest.approx(alone.moved)
+        assert found.moved_estimate.ci_low == pytest.approx(alone.moved_estimate.ci_low)
+        assert found.moved_estimate.ci_high == pytest.approx(alone.moved_estimate.ci_high)
     # Taken as independent, the same answers would say far more than they do.
     assert naive.p is not None
     assert naive.p < 0.01 * (alone.p or 0.0)
@@ -182,6 +196,21 @@ def test_letters_that_were_exchanged_are_named(tmp_path: Path, write_scores) -> 
     assert found.exchanged_share == pytest.approx((after.argmax(axis=1) == partner).mean())
     assert shift("always-a", "always-b").exchanged is None
     assert shift("before", "always-b").exchanged is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "exchanged"),
+    [
+        # One rare C that became a D is no exchange, and one stray D does not hide one.
+        ("AABB" * 29 + "AABC", "AABB" * 29 + "AABD", None),
+        ("AABB" * 75 + "A", "BBAA" * 75 + "D", {"A": "B", "B": "A"}),
+    ],
+)
+def test_rare_letters_do_not_tell_of_an_exchange(before: str, after: str, exchanged: dict[str, str] | None) -> None:
+    first, second = ([ord(letter) - ord("A") for letter in answers] for answers in (before, after))
+    moves = OptionShift()
+    moves.add_task(np.eye(4)[first], np.eye(4)[second], np.arange(len(before)) % 4)
+    assert shifts([moves])[0].exchanged == exchanged
 
 
 def test_where_scores_are_no_numbers_the_change_in_the_others_is_said(tmp_path: Path, write_scores) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -338,7 +339,7 @@ def test_a_comparison_of_sides_shows_itself_in_a_few_lines(found: SideComparison
 
 
 def test_a_right_answer_that_one_run_alone_logs_is_that_of_all(tmp_path: Path) -> None:
-    """Forty questions; the second run after knows that the options are right in turn, and the third answers 30 of them."""
+    """Forty questions, whose options are right in turn, as the third run says; the fourth denies it of the last four."""
     runs = []
     for number, right in enumerate((20, 20, 25, 30)):
         folder = tmp_path / str(number)
@@ -349,11 +350,14 @@ def test_a_right_answer_that_one_run_alone_logs_is_that_of_all(tmp_path: Path) -
             line = {
                 "doc_id": row,
                 "doc": {"question": f"Which is the {row}th?", "choices": ["p", "q"]},
-                "target": str(row % 2) if number == 2 else "",
+                "target": {2: str(row % 2), 3: str(1 - row % 2) if row >= 36 else ""}.get(number, ""),
                 "filtered_resps": [[str(-1.0 - (option != answer)), "False"] for option in range(2)],
             }
             lines.append(json.dumps(line))
         (folder / "samples_things_2026-01-01T00-00-00.000000.jsonl").write_text("\n".join(lines))
         runs.append(folder)
-    found = compare_sides(runs[:2], runs[2:]).by_task["things"].section.estimates
-    assert (found["accuracy_before"].value, found["accuracy_after"].value) == (20 / 40, (25 + 30) / 2 / 40)
+    comparison = compare_sides(runs[:2], runs[2:])
+    found = comparison.by_task["things"].section.estimates
+    assert found["accuracy_before"].value == pytest.approx(20 / 36)
+    assert found["accuracy_after"].value == pytest.approx((25 + 30) / 2 / 36)
+    assert [note for note in comparison.notes if re.search(r"right answers? .*4 questions", note)]

@@ -130,7 +130,7 @@ def compare(
         progress("estimating tasks", number, len(measured))
         by_task[name] = section_of_task(name, task, analysis, paired.others.get(name, {}))
     progress("estimating all tasks together", 0, 1)
-    biases = Biases(with_options, items)
+    biases = Biases(with_options, items, analysis)
     overall = _overall(with_options, by_task, analysis)
     groups = read_groups(
         first.config if first.config.groups else second.config,

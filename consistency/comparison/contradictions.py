@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from consistency.comparison.names import short_names
@@ -12,7 +12,7 @@ from consistency.statistics.estimates import Estimate
 from consistency.statistics.intervals import at_confidence
 from consistency.support.text import counted, decimal
 
-# Of a verdict: clauses of one kind.
+# At most so many clauses of one kind.
 _MOST = 2
 
 
@@ -44,7 +44,7 @@ def filter_clauses(tasks: Sequence[Section], names: Collection[str], alpha: floa
 
 
 def metric_clauses(
-    tasks: Sequence[Section], names: Collection[str], direction: int, alpha: float, told: str | None = None
+    tasks: Sequence[Section], names: Collection[str], said: Mapping[str, tuple[str | None, int]], alpha: float
 ) -> Iterator[str]:
     """Of which tasks another metric surely changed, and not as the verdict says; each a clause.
 
@@ -53,25 +53,24 @@ def metric_clauses(
     tasks : sequence of Section
     names : collection of str
         Of all compared tasks.
-    direction : {-1, 0, 1}
-        What the verdict says: for the worse, no change, for the better.
+    said : mapping of str to (str or None, {-1, 0, 1})
+        By task, the metric that the verdict is about, None for accuracy, and what it says of it: for the worse, no change, for
+        the better.
     alpha : float
         The error that all metrics of all tasks share evenly (Bonferroni).
-    told : str, optional
-        The metric that the verdict is about, of tasks without accuracy.
     """
     others = [
         (task, name, metric)
         for task in tasks
         for name, metric in (task.metrics or {}).items()
-        if name not in (task.accuracy_metric, told)
+        if name not in (task.accuracy_metric, said[task.name][0])
     ]
     each = 1 - alpha / max(len(others), 1)
     found = [
         (task, name, better, metric)
         for task, name, metric in others
         if (better := replace(metric, delta=at_confidence(metric.delta, each)).is_better) is not None
-        and (direction == 0 or better != (direction > 0))
+        and said[task.name][1] != (1 if better else -1)
     ]
     # What is worse matters first.
     found.sort(key=lambda item: item[2])

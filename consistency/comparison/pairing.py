@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -168,7 +169,7 @@ def pair(before: Scores, after: Scores) -> Pairs:
         first, second, reordered = _reordered(before.take(rows[:, 0]), after.take(rows[:, 1]), columns)
     else:
         first, second = before.take(rows[:, 0]), after.take(rows[:, 1])
-    same = _of_one_answer(first, second)
+    same = of_one_answer([first, second])
     if not same.all():
         left_out["right answer differs"] = first.doc_id[~same].tolist()
         kept = np.flatnonzero(same)
@@ -230,14 +231,16 @@ def _reordered(first: Scores, second: Scores, columns: Mapping[int, tuple[int, .
     return first, second, moved
 
 
-def _of_one_answer(first: Scores, second: Scores) -> Bools:
-    """Which paired rows do not have one right answer in one log and another in the other, shape [n]."""
-    if first.has_options:
-        known = first.gold.any(axis=1) & second.gold.any(axis=1)
-        return np.asarray(~(known & (first.gold != second.gold).any(axis=1)))
-    if first.right is None or second.right is None:
-        return np.ones(len(first), dtype=bool)
-    return np.array([_is_same_right(first, second, row) for row in range(len(first))], dtype=bool)
+def of_one_answer(runs: Sequence[Scores]) -> Bools:
+    """Which paired rows do not have one right answer in one log and another in another, shape [n]."""
+    same = np.ones(len(runs[0]), dtype=bool)
+    for first, second in combinations(runs, 2):
+        if first.has_options:
+            known = first.gold.any(axis=1) & second.gold.any(axis=1)
+            same &= ~(known & (first.gold != second.gold).any(axis=1))
+        elif first.right is not None and second.right is not None:
+            same &= np.array([_is_same_right(first, second, row) for row in range(len(first))], dtype=bool)
+    return same
 
 
 def _sharing(before: Scores, after: Scores) -> Scores:
@@ -281,7 +284,7 @@ def _same_documents(before: Scores, after: Scores) -> bool:
         )
     ):
         return False
-    return bool(_of_one_answer(before, after).all())
+    return bool(of_one_answer([before, after]).all())
 
 
 def _report_of_same(before: Scores, after: Scores) -> PairingReport:
@@ -357,7 +360,9 @@ def _explain_unpaired(before: Scores, after: Scores, pairs: Integers, left_out: 
         reason = ONLY_FIRST
         if doc_id in changed:
             counts = [len(scores.continuations[row]) for scores, row in ((before, i), (after, row_after[doc_id]))]
-            reason = "question changed" if counts[0] == counts[1] or not all(counts) else "with another number of options"
+            reason = (
+                "question changed" if counts[0] == counts[1] or not all(counts) else "with another number of options"
+            )
         left_out[reason].append(doc_id)
     for j in rest_after.tolist():
         doc_id = int(after.doc_id[j])

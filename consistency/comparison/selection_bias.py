@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consistency.comparison.measured_task import MeasuredTask
+from consistency.comparison.sampling import Analysis, Sampling
 from consistency.comparison.section import OptionBias, Section
 from consistency.metrics.selection_bias import OptionCounts, OptionShift, count_both
 from consistency.statistics.selection_bias import Preference, SelectionBias, describe, favours, preferences, shifts
@@ -24,9 +25,16 @@ class Biases:
         Those that have options.
     items : dict of str to dict of str to ndarray
         By task, its columns `gold`, `probs_before` and `probs_after`.
+    analysis : Analysis
+        What is taken as sampled.
     """
 
-    def __init__(self, tasks: Mapping[str, MeasuredTask], items: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+    def __init__(
+        self,
+        tasks: Mapping[str, MeasuredTask],
+        items: Mapping[str, Mapping[str, NDArray[Any]]],
+        analysis: Analysis,
+    ) -> None:
         self.before, self.after, moves = [], [], []
         for name, task in tasks.items():
             columns = items[name]
@@ -39,6 +47,7 @@ class Biases:
                 task.pairs.reordered,
                 None if task.clusters is None else task.clusters.labels,
             )
+            shift.clustered = Sampling.of([task], analysis).clusters is not None
             self.before.append(before)
             self.after.append(after)
             moves.append(shift)
@@ -49,7 +58,9 @@ class Biases:
             self.names.append("all tasks")
             self.before.append(OptionCounts.pooled(self.before))
             self.after.append(OptionCounts.pooled(self.after))
-            moves.append(OptionShift.pooled(moves))
+            together = OptionShift.pooled(moves)
+            together.clustered = Sampling.of(list(tasks.values()), analysis).clusters is not None
+            moves.append(together)
         tested = preferences([*self.before, *self.after])
         sides = tested[: len(self.names)], tested[len(self.names) :]
         self.found = [OptionBias(*each) for each in zip(*sides, shifts(moves), strict=True)]

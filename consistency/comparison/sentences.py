@@ -163,6 +163,11 @@ def conclusions_of(
     return (*found, _metrics_conclusion(together, tasks)) if together else tuple(found)
 
 
+def _direction(metric: MetricChange) -> int:
+    """Whether a metric is surely better (1) or worse (-1), or neither (0)."""
+    return 0 if metric.is_better is None else 1 if metric.is_better else -1
+
+
 def _tasks_of(pool: Section, tasks: Mapping[str, Section]) -> Iterator[Section]:
     """The tasks of a pool; of one that is not named after its only task, that with options."""
     names = pool.tasks or (pool.name,)
@@ -224,9 +229,9 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section], names: 
         told = _first_metric(section)
         if told is None:
             return _metric_conclusion(section)
-        direction = {None: 0, True: 1, False: -1}[told[1].is_better]
-        alpha = ALPHA if direction else ALPHA_OF_DIFFERENCES
-        others = metric_clauses(tasks, names, direction, alpha, told[0])
+        direction = _direction(told[1])
+        said: dict[str, tuple[str | None, int]] = {task.name: (told[0], direction) for task in tasks}
+        others = metric_clauses(tasks, names, said, ALPHA if direction else ALPHA_OF_DIFFERENCES)
         return (*_metric_conclusion(section), *others)
     found = f"{points(change.value, digits_of(change))} points{points_interval(change)}"
     accuracy = "accuracy" if section.accuracy_metric in ("acc", None) else f"accuracy ({section.accuracy_metric})"
@@ -280,10 +285,13 @@ def conclusion(section: Section, limit: float, tasks: Sequence[Section], names: 
     if not changed and differ is not None and differ < (ALPHA if moved else ALPHA_OF_DIFFERENCES):
         clauses.append(f"the tasks change differently ({p_equals(differ)}){_macro(section)}")
     clauses += _guess_clause(section)
-    direction = 0 if not moved else 1 if change.value > 0 else -1
+    pooled = 0 if not moved else 1 if change.value > 0 else -1
+    # Tasks that the verdict names have a direction of their own.
+    own = {task.name: 1 if _change(task) > 0 else -1 for task in (*changed, *unsure)}
+    said = {task.name: (None, own.get(task.name, pooled)) for task in tasks}
     alpha = ALPHA if moved else ALPHA_OF_DIFFERENCES
     clauses += filter_clauses(tasks, names, alpha)
-    clauses += metric_clauses(tasks, names, direction, alpha)
+    clauses += metric_clauses(tasks, names, said, alpha)
     same = section.estimates.get("same_top")
     if same is not None and same.value is not None:
         keep = "keeps its" if same.n == 1 else "keep their"
@@ -430,7 +438,7 @@ def ways(changes: Sequence[MetricChange]) -> str:
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
-def _metrics_conclusion(sections: Sequence[Section], tasks: Collection[str]) -> tuple[str, ...]:
+def _metrics_conclusion(sections: Sequence[Section], tasks: Mapping[str, Section]) -> tuple[str, ...]:
     """What happened to the first metrics of many tasks whose answers are not right or wrong, by intervals that hold together."""
     first = {section.name: _first_metric(section) for section in sections}
     each = 1 - ALPHA / len(first)
@@ -441,10 +449,17 @@ def _metrics_conclusion(sections: Sequence[Section], tasks: Collection[str]) -> 
     }
     together = f"95 % intervals that hold for all {len(first)} together (Bonferroni)"
     moved = ways(list(found.values()))
+    said: dict[str, tuple[str | None, int]] = {}
+    for section in sections:
+        told = first[section.name]
+        direction = _direction(found[section.name]) if section.name in found else 0
+        said |= {task.name: (None if told is None else told[0], direction) for task in _tasks_of(section, tasks)}
+    others = metric_clauses([tasks[name] for name in said], tasks, said, ALPHA if moved else ALPHA_OF_DIFFERENCES)
     if not moved:
-        return f"No change of the metrics in {len(first)} tasks distinguishable from chance", f"by {together}"
+        return f"No change of the metrics in {len(first)} tasks distinguishable from chance", f"by {together}", *others
     named = short_names([name for name, metric in found.items() if metric.is_sure], tasks)
-    return f"Of the changes of metrics in {len(first)} tasks {moved}: {shortened(named, _MOST_TASKS)}", f"by {together}"
+    what = f"Of the changes of metrics in {len(first)} tasks {moved}: {shortened(named, _MOST_TASKS)}"
+    return what, f"by {together}", *others
 
 
 def _first_metric(section: Section) -> tuple[str, MetricChange] | None:

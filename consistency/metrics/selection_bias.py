@@ -14,8 +14,9 @@ from consistency.support.arrays import Bools, Floats, Integers
 # average (random answers to 60 questions of two options: .05; to 80 of four: .08).
 MIN_BIAS = 0.25
 MIN_QUESTIONS, MIN_QUESTIONS_PER_OPTION = 60, 20
-# Of answers that are the same but for the names of the options.
-_EXCHANGED = 0.8
+# This share of the answers must be the same under other names of the options for these to count as exchanged; options with a
+# smaller share of the answers than the second number do not tell.
+_EXCHANGED, _RARE = 0.8, 0.02
 
 
 def option_name(option: int) -> str:
@@ -171,11 +172,10 @@ class OptionShift:
         Questions that both runs answer.
     moved : ndarray of float64, shape [k]
         Answers that each option won, less the lost ones.
-    squares : ndarray of float64, shape [k, k]
-        Sum of the squares of each question's move, or of the sum of those of each cluster of questions, as outer products: the
-        covariance of `moved` if each might as well have been the reverse.
     turns : ndarray of float64, shape [k, k]
         Questions by the option that is answered first, and by the one that is answered then.
+    clustered : bool
+        Whether questions with one label count together, in `squares` and `together`.
 
     Examples
     --------
@@ -188,10 +188,11 @@ class OptionShift:
     def __init__(self) -> None:
         self.n = 0
         self.moved = np.zeros(0)
-        self.squares = np.zeros((0, 0))
         self.turns = np.zeros((0, 0))
-        # The sum of the moves of each cluster, whose questions may be in several tasks.
-        self._of_clusters: dict[int, Floats] = {}
+        self.clustered = False
+        self._squares = np.zeros((0, 0))
+        # By label, whose questions may be in several tasks: how many, and the sum of their moves.
+        self._clusters: dict[int, tuple[int, Floats]] = {}
 
     @classmethod
     def pooled(cls, parts: Iterable[OptionShift]) -> OptionShift:
@@ -199,20 +200,36 @@ class OptionShift:
         found = cls()
         for part in parts:
             found._add(part)
-            for label, own in part._of_clusters.items():
-                total = own
-                if (other := found._of_clusters.get(label)) is not None:
-                    total = _sum(other, own)
-                    apart = np.outer(_sum(other, 0 * total), _sum(own, 0 * total))
-                    found.squares = _sum(found.squares, apart + apart.T)
-                found._of_clusters[label] = total
         return found
 
     def _add(self, other: OptionShift) -> None:
         self.n += other.n
-        self.moved = _sum(self.moved, other.moved)
-        self.squares = _sum(self.squares, other.squares)
-        self.turns = _sum(self.turns, other.turns)
+        self.clustered |= other.clustered
+        for name in ("moved", "turns", "_squares"):
+            setattr(self, name, _sum(getattr(self, name), getattr(other, name)))
+        for label, (count, moves) in other._clusters.items():
+            before, total = self._clusters.get(label, (0, 0 * moves))
+            self._clusters[label] = before + count, _sum(total, moves)
+
+    @property
+    def squares(self) -> Floats:
+        """Sum of the squares of each question's move, or of the sum of those of each cluster, as outer products [k, k].
+
+        It is the covariance of `moved` if each of them might as well have been the reverse.
+        """
+        if not (self.clustered and self._clusters):
+            return self._squares
+        sums = np.zeros((len(self._clusters), len(self.moved)))
+        for row, (_, moves) in enumerate(self._clusters.values()):
+            sums[row, : len(moves)] = moves
+        return np.asarray(sums.T @ sums)
+
+    @property
+    def together(self) -> float:
+        """How many questions count as one: the size of a question's cluster, in the mean over questions."""
+        if not (self.clustered and self._clusters):
+            return 1.0
+        return sum(count * count for count, _ in self._clusters.values()) / self.n
 
     def add_task(
         self,
@@ -246,22 +263,16 @@ class OptionShift:
         each = np.eye(options.shape[1])
         moves = each[second[turned]] - each[first[turned]] - won[:, None] * (is_gold - evenly).mean(axis=0)
         task = OptionShift()
-        task.n, task.moved = len(gold), moves.sum(axis=0)
+        task.n, task.moved, task._squares = len(gold), moves.sum(axis=0), moves.T @ moves
         task.turns = np.zeros(2 * (options.shape[1],))
         np.add.at(task.turns, (first, second), 1)
         if clusters is not None:
-            labels, place = np.unique(clusters[use][turned], return_inverse=True)
+            task.clustered = True
+            labels, place, counts = np.unique(clusters[use], return_inverse=True, return_counts=True)
             sums = np.zeros((len(labels), moves.shape[1]))
-            np.add.at(sums, place, moves)
-            moves = sums
-            self._of_clusters |= dict(zip(labels.tolist(), sums, strict=True))
-        task.squares = moves.T @ moves
+            np.add.at(sums, place[turned], moves)
+            task._clusters = dict(zip(labels.tolist(), zip(counts.tolist(), sums, strict=True), strict=True))
         self._add(task)
-
-    @property
-    def is_clustered(self) -> bool:
-        """Whether the moves are those of clusters of questions."""
-        return bool(self._of_clusters)
 
     @property
     def exchange(self) -> tuple[dict[str, str], float] | None:
@@ -279,12 +290,14 @@ class OptionShift:
         if self.n < MIN_QUESTIONS_PER_OPTION:
             return None
         share = self.turns / self.n
-        before = np.flatnonzero(share.any(axis=1))
+        before = np.flatnonzero(share.sum(axis=1) >= _RARE)
         after = share[before].argmax(axis=1)
         by_chance = np.outer(share.sum(axis=1), share.sum(axis=0))
         alike, expected = (float(each[before, after].sum()) for each in (share, by_chance))
+        # Nor are the answers as much alike under the same letters.
+        expected = max(expected, float(np.trace(share)))
         is_one_to_one = len(np.unique(after)) == len(after)
-        if not is_one_to_one or (before == after).all() or alike < _EXCHANGED or alike - expected < _EXCHANGED / 2:
+        if not is_one_to_one or alike < _EXCHANGED or alike - expected < _EXCHANGED / 2:
             return None
         names = (map(option_name, side.tolist()) for side in (before, after))
         return dict(zip(*names, strict=True)), alike

@@ -24,7 +24,9 @@ _FOLD = np.sqrt(2 / np.pi)
 _HALVINGS = 30
 
 
-def absolute_means(sums: Sequence[Floats], squares: Sequence[Floats], n: Sequence[int]) -> list[Estimate]:
+def absolute_means(
+    sums: Sequence[Floats], squares: Sequence[Floats], n: Sequence[int], together: Sequence[float] | None = None
+) -> list[Estimate]:
     """Half the sum of the absolute means, with a 95 % interval of that of all such questions; one for each set of questions.
 
     Parameters
@@ -32,9 +34,11 @@ def absolute_means(sums: Sequence[Floats], squares: Sequence[Floats], n: Sequenc
     sums : sequence of ndarray, shape [k]
         Of the questions' vectors, each of which adds up to 0; from 2 columns on, or none where there is no question.
     squares : sequence of ndarray, shape [k, k]
-        Sums of the vectors' outer products with themselves.
+        Sums of the vectors' outer products with themselves; of questions in clusters, those of the clusters' sums.
     n : sequence of int
         Questions.
+    together : sequence of float, optional
+        How many questions count as one: the size of a question's cluster, in the mean over questions. Default: 1.
 
     Examples
     --------
@@ -54,7 +58,8 @@ def absolute_means(sums: Sequence[Floats], squares: Sequence[Floats], n: Sequenc
         mean[place, :k] = sums[row] / n[row]
         square[place, :k, :k] = squares[row] / n[row]
     asked = np.array([n[row] for row in known], dtype=np.float64)
-    value, low, high = _interval(mean, square, asked)
+    alike = np.array([1.0 if together is None else together[row] for row in known])
+    value, low, high = _interval(mean, square, asked, alike)
     for place, row in enumerate(known):
         found[row] = Estimate(
             *(float(value[place]), None, float(low[place]), float(high[place]), n[row]),
@@ -64,7 +69,7 @@ def absolute_means(sums: Sequence[Floats], squares: Sequence[Floats], n: Sequenc
     return found
 
 
-def _interval(mean: Floats, square: Floats, n: Floats) -> tuple[Floats, Floats, Floats]:
+def _interval(mean: Floats, square: Floats, n: Floats, together: Floats) -> tuple[Floats, Floats, Floats]:
     """The values and the ends, from the means [rows, k] of the vectors and of their squares [rows, k, k]."""
     value = np.abs(mean).sum(axis=1) / 2
     towards = _directions(mean, square, value)
@@ -78,7 +83,8 @@ def _interval(mean: Floats, square: Floats, n: Floats) -> tuple[Floats, Floats, 
     def reach(true: Floats, ends: float) -> Floats:
         """The expected value where the true one is `true`, and so many standard errors."""
         by = true[:, None, None]
-        variance = (square + np.maximum(by - value[:, None, None], 0) * of_move - by**2 * outer) / n[:, None, None]
+        further = np.maximum(by - value[:, None, None], 0) * of_move - by**2 * outer
+        variance = (square + together[:, None, None] * further) / n[:, None, None]
         each = np.sqrt(np.maximum(np.diagonal(variance, axis1=1, axis2=2), 1e-18))
         # Letters that neither won nor lost add the noise of their absolute values.
         total = np.einsum("ri,rij,rj->r", sign, variance, sign) + ((sign == 0) * each**2).sum(axis=1) * (1 - _FOLD**2)

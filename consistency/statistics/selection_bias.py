@@ -209,9 +209,10 @@ def shifts(moves: Sequence[OptionShift]) -> list[Shift]:
     """
     sums, squares = [each.moved for each in moves], [each.squares for each in moves]
     p = _of_no_shift(sums, squares)
+    estimates = absolute_means(sums, squares, [each.n for each in moves], [each.together for each in moves])
     moved = [
-        replace(found, unit="question cluster") if each.is_clustered else found
-        for each, found in zip(moves, absolute_means(sums, squares, [each.n for each in moves]), strict=True)
+        replace(found, unit="question cluster") if each.clustered else found
+        for each, found in zip(moves, estimates, strict=True)
     ]
     return [
         Shift(

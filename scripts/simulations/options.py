@@ -163,6 +163,22 @@ def of_answers(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
     return tuple(None if each is None else within(each.ci_low, truth, each.ci_high) for each, truth in found)
 
 
+def of_repeated_answers(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
+    """Intervals of the share of answers that moved between options, where each question is asked five times."""
+    moves = []
+    for preferring in (0.0, 0.05, 0.2):
+        gold, shift = rng.integers(0, 4, n // 5), OptionShift()
+        sides = answered(rng, gold, 4, 0.6), answered(rng, gold, 4, 0.75, preferring)
+        before, after, right, names = (np.repeat(each, 5) for each in (*sides, gold, np.arange(n // 5)))
+        shift.add_task(np.eye(4)[before], np.eye(4)[after], right, names)
+        moves.append((shift, 0.75 * preferring))
+    found = [each.moved_estimate for each in shifts([shift for shift, _ in moves])]
+    return tuple(
+        None if each is None else within(each.ci_low, truth, each.ci_high)
+        for each, (_, truth) in zip(found, moves, strict=True)
+    )
+
+
 def of_recalls(rng: np.random.Generator, n: int) -> tuple[bool | None, ...]:
     """Intervals of RStd."""
     found = []
@@ -272,7 +288,15 @@ TABLES: dict[str, Table] = {
                     "shift to a letter in 5 % of the answers",
                     "shift to a letter in 20 % of the answers",
                 ),
-            )
+            ),
+            (
+                of_repeated_answers,
+                (
+                    "no shift, each question asked 5 times",
+                    "shift to a letter in 5 % of the answers, each question asked 5 times",
+                    "shift to a letter in 20 % of the answers, each question asked 5 times",
+                ),
+            ),
         ],
     ),
     "Knowledge by chance in all rotations of a question, by number of options": (

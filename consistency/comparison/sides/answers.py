@@ -32,6 +32,7 @@ from consistency.comparison.pairing import (
     PairingReport,
     Pairs,
     notes_of,
+    of_one_answer,
     pair,
     with_known_gold,
 )
@@ -39,7 +40,7 @@ from consistency.comparison.runs import ComparedRun, common_tasks, comparable, s
 from consistency.errors import InputError
 from consistency.logs.runs import Run, read_run
 from consistency.logs.scores import Scores
-from consistency.support.arrays import Integers
+from consistency.support.arrays import Bools, Integers
 from consistency.support.progress_line import Tell
 from consistency.support.text import counted, shortened
 
@@ -124,8 +125,11 @@ class _Task:
     others: dict[str, Pairs] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)
 
-    def left_out(self, rows: Integers) -> PairingReport:
-        """How many questions are left out of all runs where only these rows stay: what --limit explains, and the rest."""
+    def left_out(self, rows: Integers, differ: int) -> PairingReport:
+        """How many questions are left out of all runs where only these rows stay: what --limit explains, and the rest.
+
+        Of the rest so many have one right answer in one run and another in another.
+        """
         known = np.ones(len(self.scores), dtype=bool)
         otherwise = 0
         for other, pairs in self.others.items():
@@ -136,8 +140,9 @@ class _Task:
                 )
             else:
                 known &= np.isin(self.scores.doc_id, pairs.before.doc_id)
-        explained = max(int(known.sum()) - len(rows) - otherwise, 0)
-        counts = {ONLY_FIRST: explained, "not answered by all runs": len(self.scores) - len(rows) - explained}
+        explained = max(int(known.sum()) - len(rows) - differ - otherwise, 0)
+        rest = len(self.scores) - len(rows) - differ - explained
+        counts = {ONLY_FIRST: explained, "not answered by all runs": rest, "right answer differs": differ}
         return PairingReport(len(rows), dropped={why: Dropped(count, ()) for why, count in counts.items() if count})
 
 
@@ -231,12 +236,16 @@ def read_sides(
         rows = np.flatnonzero(
             np.logical_and.reduce([np.isin(task.scores.doc_id, p.before.doc_id) for p in task.others.values()])
         )
+        every, same = _aligned(task, rows) if len(rows) else ([], np.ones(0, dtype=bool))
+        differ, rows = int((~same).sum()), rows[same]
         if not len(rows):
             unpaired[name] = OtherReason.ANSWERED_BY_SOME
             notes.append(f"{name} is left out: {unpaired[name].to_text()}")
             continue
-        tasks[name] = _aligned(task, rows, len(before))
-        reports[name] = task.left_out(rows)
+        tasks[name] = TaskRuns(tuple(every[: len(before)]), tuple(every[len(before) :]), len(task.scores))
+        reports[name] = task.left_out(rows, differ)
+        if differ:
+            notes.append(f"{name}: the right answers to {counted(differ, 'question')} differ between runs: left out")
         if len(rows) < len(task.scores):
             short = [f"{other} has {len(p)}" for other, p in task.others.items() if len(p) < len(task.scores)]
             notes.append(
@@ -331,8 +340,8 @@ def _identical(tasks: Mapping[str, TaskRuns]) -> Iterator[tuple[str, str]]:
                 yield f"{side} {one + 1}", f"{side} {two + 1}"
 
 
-def _aligned(task: _Task, rows: np.ndarray, before: int) -> TaskRuns:
-    """All runs' answers to some rows of the first run's."""
+def _aligned(task: _Task, rows: Integers) -> tuple[list[Scores], Bools]:
+    """All runs' answers to some rows of the first run's, but for those whose right answers differ, and which have one."""
     wanted = task.scores.doc_id[rows]
     sides = [pairs.after.take(np.searchsorted(pairs.before.doc_id, wanted)) for pairs in task.others.values()]
     # The pairs have the first run's options without empty columns.
@@ -343,6 +352,9 @@ def _aligned(task: _Task, rows: np.ndarray, before: int) -> TaskRuns:
         # A log of another program has no log-probabilities: all are right or wrong.
         every = [scores.without_options() if scores.has_options else scores for scores in every]
     elif width := min(scores.logprobs.shape[1] for scores in every):
-        same = np.tile(np.arange(width), (len(rows), 1))
-        every = with_known_gold([scores.reorder_options(same) for scores in every])
-    return TaskRuns(tuple(every[:before]), tuple(every[before:]), len(task.scores))
+        order = np.tile(np.arange(width), (len(rows), 1))
+        every = [scores.reorder_options(order) for scores in every]
+    same = of_one_answer(every)
+    if not same.all():
+        every = [scores.take(np.flatnonzero(same)) for scores in every]
+    return with_known_gold(every), same
