@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from lm_eval.tasks import TaskManager, get_task_dict  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from consistency.errors import InputError  # noqa: E402
-from consistency.shared_prefix.answer_cache import AnswerCache, answers_key, request_key  # noqa: E402
+from consistency.shared_prefix.answer_cache import AnswerCache, _code, answers_key, request_key  # noqa: E402
 from consistency.shared_prefix.harness import prepared_harness  # noqa: E402
 from consistency.shared_prefix.model import SharedPrefixLM  # noqa: E402
 
@@ -40,7 +43,12 @@ def no_inventory(monkeypatch: pytest.MonkeyPatch) -> None:
 def manager(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("task")
     rows = [
-        {"question": f"Which city {'by the old river ' * (n % 5)}is number {n}?", "answer": n % 4} for n in range(10)
+        {
+            "question": f"Which city {'by the old river ' * (n % 5)}is number {n}?",
+            "answer": n % 4,
+            "category": ("law", "math")[n % 2],
+        }
+        for n in range(10)
     ]
     (folder / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     files = {"test": str(folder / "q.jsonl"), "dev": str(folder / "q.jsonl")}
@@ -261,6 +269,111 @@ def test_cached_prompts_know_what_a_function_of_a_task_calls(asked: str, tmp_pat
         return request_key(task, {})
 
     assert key("Q: ") == key("Q: ") != key("Say: ")
+
+
+CALLABLES = """
+from functools import lru_cache, partial
+
+def begin():
+    return "{word}"
+
+def ask(doc, *more, **named):
+    return begin() + doc["question"]
+
+class Asks:
+    def __init__(self, how, *table):
+        self.how, self.table, self.itself = how, dict(table), self
+    def __call__(self, doc):
+        return self.how + begin()
+    def loud(self, doc):
+        return self(doc).upper()
+
+class AlsoAsks(Asks):
+    pass
+
+def made(how):
+    return lambda doc: how + begin()
+
+plain = ask
+cached = lru_cache(ask)
+one, other = partial(ask, how="one"), partial(ask, how="other")
+nested, nested_other = partial(partial(ask, "a"), how="one"), partial(partial(ask, "b"), how="one")
+called, called_other = Asks("a", (("x", 1), "y"), (2, "z")), Asks("b")
+inherited = AlsoAsks("a")
+bound, bound_other = called.loud, called_other.loud
+of_instance, of_class = partial(called, how="one"), partial(Asks, "a")
+closed, closed_other = made("a"), made("b")
+first, second = lambda doc: "a" + begin(), lambda doc: "b" + begin()
+"""
+
+NAMES = (
+    "plain cached one other nested nested_other called called_other inherited bound bound_other of_instance of_class closed "
+    "closed_other first second"
+).split()
+
+
+def loaded(path: Path) -> Any:
+    """The module of a file, with functions at new places in memory."""
+    spec = importlib.util.spec_from_file_location("utils", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("place", ["doc_to_text", "fewshot_config"])
+def test_cached_prompts_are_found_again_whatever_kind_of_callable_makes_them(
+    place: str, manager: Any, tmp_path: Path
+) -> None:
+    """Each callable has a key of its own, the same when its file is read again, and another when what it calls changes."""
+    task = get_task_dict([TASK], manager)[TASK]
+    task.set_fewshot_seed(1234)
+    path, modules = tmp_path / "utils.py", []
+
+    def keys(word: str) -> dict[str, str]:
+        path.write_text(CALLABLES.replace("{word}", word))
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        modules.append(loaded(path))
+        found = {}
+        for name in NAMES:
+            value = getattr(modules[-1], name)
+            setattr(task.config, place, {"doc_to_text": value} if place == "fewshot_config" else value)
+            found[name] = request_key(task, {})
+        return found
+
+    first, again, changed = keys("Q: "), keys("Q: "), keys("S: ")
+    assert first == again
+    assert len({*first.values(), *changed.values()}) == 2 * len(first)
+
+
+def test_cached_prompts_of_a_task_of_the_harness_made_by_partials_are_found_again(manager: Any) -> None:
+    task = get_task_dict([TASK], manager)[TASK]
+    task.set_fewshot_seed(1234)
+    modules = [loaded(Path(lm_eval.__file__).parent / "tasks" / "mmlu_pro" / "utils.py") for _ in range(2)]
+    keys = []
+    for module in modules:
+        task.config.doc_to_text = module.doc_to_text
+        for process in (module.process_law, module.process_math):
+            task.config.process_docs = process
+            keys.append(request_key(task, {}))
+    assert keys[:2] == keys[2:]
+    assert keys[0] != keys[1]
+
+
+def test_the_code_of_a_model_is_also_what_its_classes_inherit(tmp_path: Path) -> None:
+    """From a folder of its own, through a decorated method and a property."""
+    for name, text in {"base": "x = 1", "model": "y = 1"}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "more.py").write_text(text)
+    (tmp_path / "base" / "own.py").write_text("class Base:\n    @property\n    def size(self):\n        return 1\n")
+    base = loaded(tmp_path / "base" / "own.py").Base
+    (tmp_path / "model" / "own.py").write_text(
+        "def of(base):\n    return type('Model', (base,), {'__call__': lambda self: 1})\n"
+    )
+    model = loaded(tmp_path / "model" / "own.py").of(base)
+    expected = [hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.rglob("*.py")]
+    assert _code([model]) == _code([partial(model())]) == sorted(expected)
 
 
 def test_cached_prompts_are_those_of_the_model(

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 from consistency.errors import InputError
 from consistency.experiment.checkpoint import check_checkpoint
+from consistency.experiment.tensors import Tensor
+from consistency.experiment.training_effect import _Base
 from consistency.world.model import BASE_MODEL
 
 torch = pytest.importorskip("torch")
@@ -421,6 +424,29 @@ def test_weights_that_are_the_base_s_under_other_names_are_refused(model: Path, 
     head[0, 0] += 1
     safetensors.save_file({**weights, "lm_head.weight": head}, model / "model.safetensors")
     assert check_checkpoint(model, base=str(base)).compared
+
+
+def test_tensors_stand_for_those_whose_names_end_alike(tmp_path: Path) -> None:
+    """By comparison with every name; without a counterpart, or with two, there is none. Names of many experts take no time."""
+    names = ["a.b.c", "b.c", "c.d", "x.c.d", "y.c.d", "e", "z.", "p..q", "model.k.w", "o.k.w.v"]
+    tensors = {name: Tensor(name, "F32", (1,), tmp_path, 0, 4) for name in names}
+    base, found = _Base(tmp_path, tensors), 0
+    for name in {*names, *"c d q k.w w m.model.k.w n.e n.a.b.c q.c.d .q n.z. n. . v w.v".split(), ""}:
+        alike = [key for key in names if key.endswith(f".{name}") or name.endswith(f".{key}")]
+        expected = tensors.get(name) or (tensors[alike[0]] if len(alike) == 1 else None)
+        assert base.of(name) is expected
+        found += expected is not None and name not in names
+    assert found > 3
+    experts = [
+        f"layers.{layer}.mlp.experts.{expert}.{kind}_proj.weight"
+        for layer in range(48)
+        for expert in range(128)
+        for kind in ("gate", "up", "down")
+    ]
+    many = _Base(tmp_path, {f"model.{name}": Tensor(name, "F32", (1,), tmp_path, 0, 4) for name in experts})
+    start = time.process_time()
+    assert [tensor.name for name in experts if (tensor := many.of(name))] == experts
+    assert time.process_time() - start < 10  # a look at all names for each takes minutes
 
 
 def test_why_weights_were_not_compared(model: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tokenizers import Tokenizer, models, normalizers
 from consistency.errors import InputError
 from consistency.shared_prefix.model import SharedPrefixLM
 from consistency.shared_prefix.pieces import Pieces, Verification, portions
+from consistency.shared_prefix.truncation import counting
 
 SHOTS = "".join(
     f"Question {number}: is it {number}?\nA. yes\nB. no\nAnswer: {'AB'[number % 2]}\n\n" for number in range(9)
@@ -216,6 +217,19 @@ def test_an_answer_without_a_token_is_what_it_is_to_hf(
         hf.loglikelihood(asked("\n", "BA"), disable_tqdm=True)
     with pytest.raises(InputError, match="an answer without a token of its own"):
         ours.loglikelihood(asked("\n", "BA"), disable_tqdm=True)
+
+
+@pytest.mark.parametrize("kind", [SharedPrefixLM, counting(HFLM, {})])
+def test_an_answer_without_a_token_is_refused_where_hf_computes_each_by_itself(kind: type, joining: Path) -> None:
+    """With `logits_cache=False`, also beside an answer that reads the same tokens."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(joining)
+    tokenizer.backend_tokenizer.normalizer = normalizers.Strip()
+    lm = kind(pretrained=str(joining), tokenizer=tokenizer, device="cpu", dtype="float32", logits_cache=False)
+    asked = [SimpleNamespace(args=("Which?", answer), task_name="cities", doc_id=7) for answer in ("A", "\n", "BA")]
+    with pytest.raises(InputError, match=r"an answer without a token of its own \(cities, document 7\)"):
+        lm.loglikelihood(asked, disable_tqdm=True)
+    found = lm.loglikelihood(asked[::2], disable_tqdm=True)
+    assert len(found) == 2
 
 
 def test_each_text_is_compared_beside_other_work(build_llama: Callable[[str], Path]) -> None:

@@ -9,8 +9,10 @@ values subtracted, the products of its matrices do.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -88,10 +90,19 @@ class _Base:
         name = _COPY.sub("", name.removeprefix("base_model.model."))
         found = self.tensors.get(name)
         if found is None:  # GPT-2's and others' are published without the prefix that transformers writes
-            alike = [item for key, item in self.tensors.items() if _is_end(key, name) or _is_end(name, key)]
+            alike = [self.tensors[end] for end in _ends(name) if end in self.tensors] + self._by_end.get(name, [])
             found = alike[0] if len(alike) == 1 else None
         if found is None and name.endswith("lm_head.weight"):  # tied to the embedding
             found = next((item for key, item in self.tensors.items() if key.endswith("embed_tokens.weight")), None)
+        return found
+
+    @cached_property
+    def _by_end(self) -> dict[str, list[Tensor]]:
+        """The tensors by their names without the first parts."""
+        found: dict[str, list[Tensor]] = defaultdict(list)
+        for name, tensor in self.tensors.items():
+            for end in _ends(name):
+                found[end].append(tensor)
         return found
 
 
@@ -160,7 +171,8 @@ def why_adapter_not_compared(
     changed = next((tensor for tensor, value in starts if not is_constant(tensor, value)), None)
     if changed is not None and init not in _USUAL_OF.get(kind, _USUAL):
         return _why_by_logits(folder, tensors, base, f"{kind} of init {init!r}", bool(_INIT_FROM_BASE.match(str(init))))
-    if changed is not None and (kind != "LORA" or any(_has_product(tensor, tensors) for tensor, _ in starts)):
+    by_name = {tensor.name: tensor for tensor in tensors}
+    if changed is not None and (kind != "LORA" or any(_has_product(tensor, by_name) for tensor, _ in starts)):
         return None
     own = {tensor for tensor, _ in starts}
     copies = [tensor for tensor in tensors if tensor not in own and not _is_inner(tensor)]
@@ -190,7 +202,7 @@ def _begins_with(kind: str, tensor: Tensor) -> int | None:
     return found[0] if found and tensor.dtype in COMPARED else None
 
 
-def _has_product(tensor: Tensor, tensors: Sequence[Tensor]) -> bool:
+def _has_product(tensor: Tensor, tensors: Mapping[str, Tensor]) -> bool:
     """Whether the product of a matrix of a LoRA that begins with zeros and the other one is more than rounding.
 
     An adapter that peft converts when it saves it has the matrices of the training beside those that it began with: the product
@@ -199,8 +211,7 @@ def _has_product(tensor: Tensor, tensors: Sequence[Tensor]) -> bool:
     if is_constant(tensor, 0):
         return False
     own, other = next((pair for pair in _PARTNERS if pair[0] in tensor.name), ("", ""))
-    name = tensor.name.replace(own, other)
-    partner = next((item for item in tensors if own and item.name == name and item.dtype in COMPARED), None)
+    partner = _compared(tensors.get(tensor.name.replace(own, other))) if own else None
     if partner is None:
         return True
     left, right = (_array(item).astype(np.float64).reshape(item.shape) for item in (tensor, partner))
@@ -258,8 +269,10 @@ def _is_copy(tensor: Tensor, base: _Base, config: dict[str, Any]) -> bool | None
     return is_same(tensor, weight) if weight is not None and weight.shape == tensor.shape else None
 
 
-def _is_end(end: str, name: str) -> bool:
-    return name.endswith(f".{end}")
+def _ends(name: str) -> list[str]:
+    """A name without its first part, without its first two, and so on."""
+    parts = name.split(".")
+    return [".".join(parts[first:]) for first in range(1, len(parts))]
 
 
 def _compared(tensor: Tensor | None) -> Tensor | None:

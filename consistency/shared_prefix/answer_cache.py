@@ -7,14 +7,19 @@ import json
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import is_dataclass
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import CellType, CodeType
 from typing import Any
 
+import numpy as np
 import torch
 from lm_eval.api.model import CachingLM
 from lm_eval.models.huggingface import HFLM
@@ -46,6 +51,10 @@ _SEEN = (
 )
 _RANK = re.compile(r"(_rank\d+\.db)$")
 _ASKED = ("loglikelihood", "loglikelihood_rolling", "generate_until")
+# What a class inherits from these is the same in one version, which the key names.
+_VERSIONED = {"torch", "transformers", *sys.stdlib_module_names}
+# Where decorated functions, partials, methods and properties have the function that they call.
+_CALLED = ("__wrapped__", "__func__", "func", "fget")
 # The entry of a cache that says whose answers it holds.
 _OWNER = "answers_of"
 
@@ -214,11 +223,34 @@ def _is_path(value: Any) -> bool:
 
 
 def _code(used: Iterable[Any]) -> list[str]:
-    """Digests of the Python files of functions and classes, and of those beside them, which they may use."""
-    functions = (item for one in set(used) for item in (vars(one).values() if isinstance(one, type) else [one]))
-    codes = (getattr(item, "__code__", None) for item in functions)
-    folders = {Path(code.co_filename).parent for code in codes if code is not None}
+    """Digests of the Python files of classes and callables, and of those beside them, which they may use."""
+    folders = {file.parent for file in {Path(code.co_filename) for code in _codes(used)} if file.is_file()}
     return sorted(sha256(path.read_bytes()).hexdigest() for folder in folders for path in folder.glob("*.py"))
+
+
+def _codes(used: Iterable[Any]) -> Iterator[CodeType]:
+    """The code of callables and of what they call, and that of classes with what they inherit."""
+    left, seen = [*used], {}
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen[id(one)] = one
+        if isinstance(code := getattr(one, "__code__", None), CodeType):
+            yield code
+        if _calls_another(one):
+            left += [getattr(one, name) for name in _CALLED if hasattr(one, name)]
+            left += filter(callable, [*one.args, *one.keywords.values()] if isinstance(one, partial) else [])
+            continue
+        kind = one if isinstance(one, type) else type(one)
+        for owner in kind.__mro__:
+            if owner is kind or owner.__module__.partition(".")[0] not in _VERSIONED:
+                left += filter(_calls_another, vars(owner).values())
+
+
+def _calls_another(value: Any) -> bool:
+    """Whether this is a function, a method or a property, or a partial or decorated one."""
+    return inspect.isroutine(value) or isinstance(value, property | partial)
 
 
 def _without(values: Any, names: Iterable[str]) -> dict[str, Any]:
@@ -228,13 +260,65 @@ def _without(values: Any, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, default=_plain, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    # `_Plain` itself ends where an object is a part of itself.
+    text = json.dumps(value, sort_keys=True, default=_Plain(), ensure_ascii=False, check_circular=False)
+    return text.encode("utf-8", "surrogatepass")
 
 
-def _plain(value: Any) -> Any:
-    if inspect.isfunction(value):  # its text has the address in memory
-        return [value.__qualname__, *_code([value])]
-    return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
+class _Plain:
+    """What stands in JSON for other values: the same in every process, and so without addresses in memory."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[int, Any]] = {}
+
+    def __call__(self, value: Any) -> Any:
+        """A text, or a list of the parts of which a callable or another object is made."""
+        if isinstance(value, set | frozenset):
+            return sorted(map(repr, value))
+        if isinstance(value, re.Pattern):  # its text is cut after 200 characters
+            return [value.pattern, value.flags]
+        if isinstance(value, torch.Tensor):  # so is that of long arrays
+            return _digest(value)
+        if isinstance(value, np.ndarray):
+            return value.tolist()
+        if not (callable(value) or isinstance(value, CodeType) or is_dataclass(value) or _has_address(value)):
+            return str(value)
+        if id(value) in self._known:  # it may be a part of itself
+            return ["known", self._known[id(value)][0]]
+        self._known[id(value)] = len(self._known), value
+        return [type(value).__name__, *map(_as_lists, _parts(value))]
+
+
+def _has_address(value: Any) -> bool:
+    """Whether the text of an object is the one that Python gives to all objects."""
+    return str(value) == object.__repr__(value)
+
+
+def _parts(value: Any) -> list[Any]:
+    """What decides what a callable, or another object, does."""
+    if isinstance(value, CodeType):
+        return [value.co_code.hex(), value.co_names, value.co_varnames, value.co_consts]
+    if isinstance(value, type):
+        without_file = [code for code in _codes([value]) if not Path(code.co_filename).is_file()]
+        return [value.__qualname__, _code([value]), without_file]
+    if isinstance(value, partial):
+        return [value.func, value.args, value.keywords]
+    if inspect.ismethod(value):
+        return [value.__func__, value.__self__]
+    if inspect.isbuiltin(value):
+        return [value.__qualname__, value.__self__]
+    if inspect.isfunction(value):
+        held = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]
+        given = [value.__defaults__, value.__kwdefaults__, held, vars(value)]
+        return [value.__qualname__, _code([value]), value.__code__, *given]
+    return [type(value), vars(value) if hasattr(value, "__dict__") else str(value)]
+
+
+def _as_lists(value: Any) -> Any:
+    """A part with dictionaries as lists of pairs, since JSON has no names but texts."""
+    if isinstance(value, dict):
+        return sorted(([repr(name), _as_lists(item)] for name, item in value.items()), key=lambda pair: pair[0])
+    return [*map(_as_lists, value)] if isinstance(value, list | tuple) else value
 
 
 def request_key(task: Any, asked: Mapping[str, Any]) -> str:
@@ -257,8 +341,9 @@ def request_key(task: Any, asked: Mapping[str, Any]) -> str:
     random = getattr(getattr(task, "sampler", None), "rnd", None) or getattr(task, "fewshot_rnd", None)
     parts = {
         "versions": [VERSION, version("lm_eval")],
-        "task": task.dump_config(),
-        "code": _code([type(task), *filter(callable, vars(task.config).values())]),
+        # Callables as they are: their text may have an address in memory.
+        "task": task.config.to_dict(keep_callable=True),
+        "code": type(task),
         "documents": list(task.eval_docs),
         "few-shot": None if few_shot is None else list(few_shot),
         "seed": None if random is None else random.getstate(),

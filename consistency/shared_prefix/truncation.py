@@ -228,9 +228,11 @@ class CountsTruncation(HFLM):  # type: ignore[misc]  # lm_eval has no types
         """
         limit = int(self.max_length)
         causal = self.backend == "causal"
-        # What the tokenizer joins with the end of the context. To hf it is certain, beside one that reads the same tokens.
+        # What the tokenizer joins with the end of the context. To hf it is certain, beside one that reads the same tokens, if
+        # it computes these once.
         if empty := [number for number, item in enumerate(encoded) if not len(item[2])]:
-            read = {(*context, *answer[:-1]) for _, context, answer in encoded if causal and len(answer)}
+            is_once = causal and self.logits_cache
+            read = {(*context, *answer[:-1]) for _, context, answer in encoded if is_once and len(answer)}
             alone = [asked[number] for number in empty if tuple(encoded[number][1]) not in read]
             if alone:
                 raise InputError(
