@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import t as student
+from scipy.stats import ttest_1samp
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
@@ -72,6 +73,41 @@ def test_a_condition_that_passes_names_the_task_behind_the_mean(tmp_path: Path) 
         assert judged.tasks == tasks
     (judged,) = check([read_condition("accuracy drop > 10 points in any task")], found)
     assert judged.failed
+
+
+def test_a_metric_is_judged_in_the_tasks_that_no_pool_has_it_of(tmp_path: Path) -> None:
+    # Two tasks pooled by another metric lose 27.5 points of F1; the third, alone in its pool, loses none.
+    rng = np.random.default_rng(7)
+    noise = rng.normal(0, 0.1, size=(3, 200))
+    f1 = {folder: 0.6 - loss + noise for folder, loss in (("before", 0.0), ("after", 0.275))}
+    f1["after"] += rng.normal(0, 0.05, size=(3, 200))
+    f1["after"][2] = f1["before"][2]
+    right = turned(10, 10)
+    for folder, exact in zip(f1, right, strict=True):
+        for task, values in zip("abc", f1[folder].tolist(), strict=True):
+            columns = {("none", "f1"): values}
+            write(tmp_path / folder, task, columns if task == "c" else {("none", "exact_match"): exact, **columns})
+    found = compare(tmp_path / "before", tmp_path / "after")
+    assert [len(pool.tasks) for pool in found.pools] == [2, 0]
+    for where in ("", " in any task"):
+        checks = check([read_condition(f"metric f1 change < 0{where}")], found)
+        assert [(item.section, item.failed, item.of) for item in checks] == [("a", True, 3), ("b", True, 3)]
+        for item, before, after in zip(checks, f1["before"], f1["after"], strict=False):
+            wide = ttest_1samp(after - before, 0).confidence_interval(1 - 0.05 / 3)
+            assert (item.estimate.ci_low, item.estimate.ci_high) == pytest.approx((wide.low, wide.high))
+    # What each pool has is judged in each of them.
+    (pooled,) = check([read_condition("measured accuracy change >= 0")], found)
+    assert (pooled.section, pooled.estimate.n) == (found.pools[0].name, 400)
+    for folder in f1:
+        for task, values in zip("abc", f1[folder].tolist(), strict=True):
+            write(tmp_path / f"alone-{folder}", task, {("none", "f1"): values})
+    found = compare(tmp_path / "alone-before", tmp_path / "alone-after")
+    checks = check([read_condition("metric f1 change < 0")], found)
+    assert [(item.section, item.failed, item.of) for item in checks] == [
+        ("a", True, 1),
+        ("b", True, 1),
+        ("c", False, 1),
+    ]
 
 
 def test_a_filter_that_disagrees_is_in_the_verdict(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from consistency.comparison.names import MOST_TASKS
 from consistency.comparison.numbers import digits_beside
 from consistency.comparison.odd_scores import OddScores
 from consistency.comparison.quantities import QUANTITIES, Quantity, quantity_named, read_number
@@ -20,10 +21,6 @@ from consistency.support.text import shortened
 
 Mode = Literal["surely", "possibly", "measured"]
 Outcome = Literal["holds", "does not hold", "unclear", "undefined"]
-# Of a sentence: tasks that are named.
-_MOST_TASKS = 3
-
-
 _FORM = (
     "[surely|possibly|measured] MEASURE >|>=|<|<= NUMBER [%|points|nats] [in TASK, GROUP, SCOPE, any task or PATTERN*]"
 )
@@ -145,7 +142,8 @@ class Check:
                 return f"FAILED, {text}: the interval reaches beyond the limit"
             text += ": undecided, since the limit lies within the interval"
         if self.tasks:
-            text += f"; but it holds in {shortened(self.tasks, _MOST_TASKS)}, which 'in any task' judges"
+            named = shortened(self.tasks, MOST_TASKS)
+            text += f"; but it holds in {named}: to fail on single tasks, add 'in any task' to the condition"
         return f"{'FAILED' if self.failed else 'passed' if self.passed else 'not judged'}, {text}"
 
     def _among(self) -> str:
@@ -247,11 +245,16 @@ def _holds_in(condition: Condition, comparison: Sections) -> tuple[str, ...]:
 def _several(condition: Condition, comparison: Sections) -> list[Section]:
     """The tasks and groups that "any task" or a pattern names, no group beside its own tasks; none where it names one place.
 
-    Of a condition without a place the tasks, where these have the quantity and nothing that pools them has.
+    Of a condition without a place all tasks that have the quantity, where one of them is in no pool that has it.
     """
-    if condition.where is None and not any(map(condition.quantity.find, comparison.pools)):
-        return [section for section in comparison.by_task.values() if condition.quantity.find(section) is not None]
-    where = condition.where or ""
+    if condition.where is None:
+        has = condition.quantity.find
+        pools = [pool for pool in comparison.pools if has(pool) is not None]
+        unpooled = [task for task in comparison.by_task.values() if not any(_is_in(task, pool) for pool in pools)]
+        if all(has(task) is None for task in unpooled):
+            return []
+        return [task for task in comparison.by_task.values() if has(task) is not None]
+    where = condition.where
     if where.lower() in ("any task", "any"):
         return list(comparison.by_task.values())
     if not set(where) & set("*?["):
@@ -265,6 +268,11 @@ def _several(condition: Condition, comparison: Sections) -> list[Section]:
             f"--fail-if {condition.text!r}: no task or group matches {where}", expected="one of " + ", ".join(sections)
         )
     return [s for s in matching.values() if not s.tasks or not all(name in matching for name in s.tasks)]
+
+
+def _is_in(task: Section, pool: Section) -> bool:
+    """Whether a pool has this task: by its name, or as one with options, all of which are in the only pool that has options."""
+    return task.name in (pool.tasks or (pool.name,)) or (task.compares_options and pool.compares_options)
 
 
 def _among(condition: Condition, sections: list[Section], comparison: Sections) -> list[Check]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from consistency.comparison.names import MOST_TASKS
 from consistency.comparison.pairing import Dropped
 from consistency.comparison.section import Section
 from consistency.metrics.measures import MEASURE
 from consistency.support.text import shortened
-
-# Of a sentence: tasks that are named.
-_MOST_TASKS = 3
 
 
 def undefined_notes(section: Section) -> list[str]:
@@ -20,7 +18,7 @@ def undefined_notes(section: Section) -> list[str]:
         if estimate.undefined and estimate.n:
             names.setdefault(estimate.undefined, []).append(MEASURE[name].title)
     return [
-        f"{shortened(found, _MOST_TASKS)} {'have' if len(found) > 1 else 'has'} no finite value for {count:,} of {section.n:,} "
+        f"{shortened(found, MOST_TASKS)} {'have' if len(found) > 1 else 'has'} no finite value for {count:,} of {section.n:,} "
         "questions"
         for count, found in names.items()
     ]
@@ -49,7 +47,7 @@ def dropped_lines(by_task: Mapping[str, Section]) -> Iterator[str]:
         for note in section.pairing.notes:
             notes.setdefault(note, []).append(name)
     yield from (line for reason, tasks in dropped.items() for line in _dropped_for(reason, tasks))
-    yield from (f"{shortened(names, _MOST_TASKS)}, {note}" for note, names in notes.items())
+    yield from (f"{shortened(names, MOST_TASKS)}, {note}" for note, names in notes.items())
 
 
 def _dropped_for(reason: str, tasks: Mapping[str, Dropped]) -> Iterator[str]:
@@ -62,5 +60,5 @@ def _dropped_for(reason: str, tasks: Mapping[str, Dropped]) -> Iterator[str]:
         return
     counts = {found.count for found in tasks.values()}
     named = [f"{name} {found.count}" for name, found in sorted(tasks.items(), key=lambda item: -item[1].count)]
-    each = f"{counts.pop()} of each" if len(counts) == 1 else shortened(named, _MOST_TASKS)
+    each = f"{counts.pop()} of each" if len(counts) == 1 else shortened(named, MOST_TASKS)
     yield f"left out of {len(tasks)} tasks: {sum(found.count for found in tasks.values()):,} {reason} ({each})"

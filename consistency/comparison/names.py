@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 from consistency.support.terminal import cut_in_middle
 from consistency.support.text import common_beginning, width
 
+# Of a sentence: tasks that are named.
+MOST_TASKS = 3
 # In columns.
 _LONGEST_NAME = 28
 

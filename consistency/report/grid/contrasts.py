@@ -103,7 +103,8 @@ def _difference(measure: str, column: str, cells: Sequence[Cell], found: Found, 
     if found.estimate.value is not None and all(is_share(MEASURE[name], np.abs(x)) for x in samples):
         if draws is not None:
             return of_turned(found, samples, draws.question)
-        # Of one run each, the answers of one group that the other has not, as in a pair.
+        # The samples hold 1 where the minuend's answer alone is right, -1 where the subtrahend's alone is, else 0. `more` is 1
+        # in the former questions, `less` in the latter, and both are 0 in all others: `more - less` is the sample.
         less, more = (np.where(np.isfinite(samples[0]), samples[0] == sign, np.nan) for sign in (-1, 1))
         return replace(change_of_shares(less, more), se=found.estimate.se, unit=found.estimate.unit)
     low, high = reaches_within(cells, "").get(measure, MEASURE[name].bounds)

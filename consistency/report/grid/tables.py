@@ -132,9 +132,10 @@ def means_table(document: GridReport) -> Table:
         name="means",
         title="What the groups did",
         caption=f"{_over(grid)}HOMO: held-out questions of the domain; ID: subjects that belong to it; OOD: all others. The "
-        "change is that from the base model asked with 5 shots. It is also asked without shots, in the tuned models' format: "
-        f"what these two differ by is no change of knowledge. {_SPEARMAN.title} and KL(base ‖ tuned) compare with the base "
-        f"model, 5-shot. In brackets: 95 % intervals{_over_what(grid)}.{marks(_shown(chosen))}",
+        "change is that from the base model asked with 5 shots. The base model is also asked without shots, in the tuned "
+        "models' format. A difference between its two results is no change of knowledge. "
+        f"{_SPEARMAN.title} and KL(base ‖ tuned) compare with the base model, 5-shot. "
+        f"In brackets: 95 % intervals{_over_what(grid)}.{marks(_shown(chosen))}",
         head=(*labels, "questions", *FIGURE_HEADS),
         rows=tuple(
             (*_model(grid, row.model), row.scope.upper(), group_title(row.group), str(row.n), *_figures(row))
