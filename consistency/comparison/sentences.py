@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from consistency.comparison.changed_most import change_among
 from consistency.comparison.contradictions import filter_clauses, metric_clauses
-from consistency.comparison.names import short_names
+from consistency.comparison.names import MOST_TASKS, short_names
 from consistency.comparison.numbers import digits_of, interval, listed_changes, points, points_interval
 from consistency.comparison.odd_scores import OddScores
 from consistency.comparison.part_sentences import letters_clause
@@ -23,8 +23,6 @@ from consistency.support.text import counted, decimal, of_points, p_equals, shor
 
 # A smaller share of texts without a readable answer is not worth a clause of the verdict.
 _READABLE_ENOUGH = 0.01
-# Of a sentence: tasks that are named.
-_MOST_TASKS = 3
 # A smaller share of answers that moved between options is not worth a line.
 _WORTH_MOVING = 0.02
 # From this share the verdict itself says so, at the same level.
@@ -33,8 +31,9 @@ NOT_KNOWLEDGE = "what follows says nothing of what the model knows"
 _TOO_FEW = "too few questions for an interval"
 # With fewer clusters an interval is much wider for not knowing how they vary.
 _FEW_CLUSTERS = 30
-# Of tests, in a verdict: of all questions together; where these show no change, of its tasks (corrected for their number), and of
-# their differences, other filters and other metrics. So at most 5.9 % of the verdicts on two equal runs find anything.
+# Levels of a verdict's tests: of all questions together; where these show no change, of its tasks (corrected for their number),
+# and of their differences, other filters and other metrics. In simulations at most 5.3 % of the verdicts on two equal runs find
+# anything.
 ALPHA = 0.05
 ALPHA_OF_TASKS, ALPHA_OF_DIFFERENCES = 0.005, 0.001
 
@@ -153,7 +152,7 @@ def conclusions_of(
         Sentences by their clauses, see `sentence`; of several pools each begins with its name.
     """
     alone = [pool for pool in pools if pool.estimates["delta_accuracy"].value is None]
-    together = alone if len(alone) > _MOST_TASKS else []
+    together = alone if len(alone) > MOST_TASKS else []
     found = []
     for pool in pools:
         if not any(pool is other for other in together):
@@ -358,7 +357,7 @@ def _change(task: Section) -> float:
 
 def _listed(tasks: Sequence[Section], of: int, names: Collection[str]) -> str:
     """The tasks that fell most, then those that rose, each with its change and the interval that tables of so many tasks have."""
-    shown = tasks[:_MOST_TASKS]
+    shown = tasks[:MOST_TASKS]
     changes = [change_among(task, of) for task in shown]
     short = short_names([task.name for task in shown], names)
     return listed_changes([*zip(short, changes, strict=True)], len(tasks), "task")
@@ -458,7 +457,7 @@ def _metrics_conclusion(sections: Sequence[Section], tasks: Mapping[str, Section
     if not moved:
         return f"No change of the metrics in {len(first)} tasks distinguishable from chance", f"by {together}", *others
     named = short_names([name for name, metric in found.items() if metric.is_sure], tasks)
-    what = f"Of the changes of metrics in {len(first)} tasks {moved}: {shortened(named, _MOST_TASKS)}"
+    what = f"Of the changes of metrics in {len(first)} tasks {moved}: {shortened(named, MOST_TASKS)}"
     return what, f"by {together}", *others
 
 
