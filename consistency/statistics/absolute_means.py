@@ -45,7 +45,7 @@ def absolute_means(
     >>> move = np.array([1.0, -1.0])
     >>> found = absolute_means([10 * move], [10 * np.outer(move, move)], [100])[0]
     >>> found.value, round(found.ci_low, 3), round(found.ci_high, 3)
-    (0.1, 0.055, 0.174)
+    (0.1, 0.034, 0.174)
     """
     known = [row for row, number in enumerate(n) if number and len(sums[row]) > 1]
     found = [without_interval(None, number, "no values", statistic=STATISTIC) for number in n]
